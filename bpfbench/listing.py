@@ -15,7 +15,7 @@ from typing import final
 
 @final
 class Row:
-    """One line: `addr` (bytes, or slots for eBPF), the `bytes` there, their `text`, the pc that `owner`s it (-1: none), a `note`."""
+    """One line: `addr` (bytes, or slots for eBPF), its `bytes` and `text`, the `owner` (a pc, or -1), a `note`."""
 
     __slots__ = ("addr", "bytes", "text", "owner", "note")
 

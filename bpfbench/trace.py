@@ -16,7 +16,7 @@ from typing import final
 
 @final
 class Event:
-    """Something that happened: its `kind` ("visit", "write", …), the `step` it happened in, the `pc`, and named values."""
+    """Something that happened: its `kind` ("visit", "write", …), the `step` it happened in, the `pc`, named values."""
 
     __slots__ = ("kind", "step", "pc", "values")
 

@@ -36,7 +36,7 @@ _EXPECT = re.compile(r"^(reject\b|accept\b|[rR]\d+\w*\s*=|fp-\d+)")
 
 @final
 class Assembly:
-    """What a text assembled to: slot-indexed `insns`, `labels`, `comments` per pc, `maps` as declared, `line_of` each pc."""
+    """What a text assembled to: slot-indexed `insns`; `labels`, `comments` and `line_of` by pc; `maps` as declared."""
 
     __slots__ = ("insns", "labels", "comments", "maps", "line_of", "type", "license", "functions")
 

@@ -23,7 +23,9 @@ SLOT = 8
 _SELECTED = {"dst": "destination register", "src": "source register", "off": "offset", "imm": "immediate"}
 
 
-def decode(raw: bytes, big_endian: bool = False, strict: bool = True, internal: bool = False) -> list[Instruction | None]:
+def decode(
+    raw: bytes, big_endian: bool = False, strict: bool = True, internal: bool = False
+) -> list[Instruction | None]:
     """Slot-indexed instructions of a program.
 
     `raw` is a multiple of 8 bytes.  `internal` admits what only programs rewritten by the kernel contain.
@@ -33,7 +35,8 @@ def decode(raw: bytes, big_endian: bool = False, strict: bool = True, internal: 
     [<r0 = 2>, <exit>]
     """
     if len(raw) % SLOT:
-        raise DecodeError(f"{len(raw)} bytes are not a whole number of 8-byte instructions", Where(offset=len(raw) & ~7))
+        message = f"{len(raw)} bytes are not a whole number of 8-byte instructions"
+        raise DecodeError(message, Where(offset=len(raw) & ~7))
     unpack = struct.Struct(">BBhi" if big_endian else "<BBhi")
     fields = list(unpack.iter_unpack(raw))
     insns: list[Instruction | None] = []

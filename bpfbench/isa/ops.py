@@ -235,7 +235,7 @@ _REST: Final = [
     ("GOTOX",       0x0D, GOTOX,      0,       ("", 0),      "dst",            "gotox r{d}",                   "gotox r{d}",                    "goto the instruction whose address dst holds",  "linux",    "6.19"),
     ("CALL",        0x85, CALL,       0,       ("src", 0),   "imm",            "call {h}",                     "call {i}",                      "call helper number imm",                        "base32",   "3.18"),
     ("CALL_LOCAL",  0x85, CALL_LOCAL, 1,       ("src", 1),   "imm",            "call pc{l}",                   "call {i}",                      "call the function at pc + 1 + imm",             "base32",   "4.16"),
-    ("CALL_KFUNC",  0x85, CALL_KFUNC, 2,       ("src", 2),   "off imm",        "call kfunc#{i}",               "call {i}",                      "call the kernel function with BTF id imm",      "linux",    "5.13"),
+    ("CALL_KFUNC",  0x85, CALL_KFUNC, 2,       ("src", 2),   "off imm",        "call kfunc#{i}{m}",            "call {i}",                      "call the kernel function with BTF id imm",      "linux",    "5.13"),
     ("CALLX",       0x8D, CALLX,      0,       ("", 0),      "dst",            "callx r{d}",                   "callx r{d}",                    "call the function whose address dst holds",     "linux",    "LLVM 3.9"),
     ("EXIT",        0x95, EXIT,       0,       ("", 0),      "",               "exit",                         "exit",                          "return",                                        "base32",   "3.18"),
     ("NOSPEC",      0xC2, NOSPEC,     0,       ("", 0),      "",               "nospec",                       "nospec",                        "no speculation beyond this point",              "internal", "5.13"),
@@ -246,12 +246,12 @@ _REST: Final = [
     ("LD_IND_H",    0x48, LD_IND,     2,       ("", 0),      "src imm",        "r0 = *(u16 *)skb[r{s} + {i}]", "r0 = *(u16 *)skb[r{s}]",        "r0 = packet[src + imm], or leave with 0",       "packet",   "3.18"),
     ("LD_IND_B",    0x50, LD_IND,     1,       ("", 0),      "src imm",        "r0 = *(u8 *)skb[r{s} + {i}]",  "r0 = *(u8 *)skb[r{s}]",         "r0 = packet[src + imm], or leave with 0",       "packet",   "3.18"),
     ("LDDW",        0x18, LDDW,       IMM,     ("src", 0),   "dst imm",        "r{d} = {u}",                   "r{d} = {u} ll",                 "dst = imm64",                                   "base64",   "3.18"),
-    ("LDDW_MAP_FD", 0x18, LDDW,       MAP_FD,  ("src", 1),   "dst imm",        "r{d} = map[{i}]",              "ld_pseudo r{d}, 1, {u}",        "dst = the map numbered imm",                    "linux",    "3.18"),
-    ("LDDW_MAP_VALUE", 0x18, LDDW,    MAP_VALUE, ("src", 2), "dst imm imm2",   "r{d} = map[{i}]{p}",           "ld_pseudo r{d}, 2, {u}",        "dst = address of the map's first value + imm2", "linux",    "5.2"),
-    ("LDDW_BTF_ID", 0x18, LDDW,       BTF_ID,  ("src", 3),   "dst imm imm2",   "r{d} = btf_var[{i}]{p}",       "ld_pseudo r{d}, 3, {u}",        "dst = address of the kernel variable imm",      "linux",    "5.10"),
-    ("LDDW_FUNC",   0x18, LDDW,       FUNC,    ("src", 4),   "dst imm",        "r{d} = func pc{l}",            "ld_pseudo r{d}, 4, {u}",        "dst = address of the function at pc + 1 + imm", "linux",    "5.13"),
-    ("LDDW_MAP_IDX", 0x18, LDDW,      MAP_IDX, ("src", 5),   "dst imm",        "r{d} = map_idx[{i}]",          "ld_pseudo r{d}, 5, {u}",        "dst = the map at index imm of the fd array",    "linux",    "5.14"),
-    ("LDDW_MAP_IDX_VALUE", 0x18, LDDW, MAP_IDX_VALUE, ("src", 6), "dst imm imm2", "r{d} = map_idx[{i}]{p}",    "ld_pseudo r{d}, 6, {u}",        "dst = first value of that map + imm2",          "linux",    "5.14"),
+    ("LDDW_MAP_FD", 0x18, LDDW,       MAP_FD,  ("src", 1),   "dst imm",        "r{d} = map[{i}]",              "ld_pseudo r{d}, 0x1, {u}",        "dst = the map numbered imm",                    "linux",    "3.18"),
+    ("LDDW_MAP_VALUE", 0x18, LDDW,    MAP_VALUE, ("src", 2), "dst imm imm2",   "r{d} = map[{i}]{p}",           "ld_pseudo r{d}, 0x2, {u}",        "dst = address of the map's first value + imm2", "linux",    "5.2"),
+    ("LDDW_BTF_ID", 0x18, LDDW,       BTF_ID,  ("src", 3),   "dst imm imm2",   "r{d} = btf_var[{i}]{p}",       "ld_pseudo r{d}, 0x3, {u}",        "dst = address of the kernel variable imm",      "linux",    "5.10"),
+    ("LDDW_FUNC",   0x18, LDDW,       FUNC,    ("src", 4),   "dst imm",        "r{d} = func pc{l}",            "ld_pseudo r{d}, 0x4, {u}",        "dst = address of the function at pc + 1 + imm", "linux",    "5.13"),
+    ("LDDW_MAP_IDX", 0x18, LDDW,      MAP_IDX, ("src", 5),   "dst imm",        "r{d} = map_idx[{i}]",          "ld_pseudo r{d}, 0x5, {u}",        "dst = the map at index imm of the fd array",    "linux",    "5.14"),
+    ("LDDW_MAP_IDX_VALUE", 0x18, LDDW, MAP_IDX_VALUE, ("src", 6), "dst imm imm2", "r{d} = map_idx[{i}]{p}",    "ld_pseudo r{d}, 0x6, {u}",        "dst = first value of that map + imm2",          "linux",    "5.14"),
 ]  # fmt: skip
 
 

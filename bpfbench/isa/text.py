@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bpfbench.bits import s32, u32, u64
+from bpfbench.bits import s32, s64, u32, u64
 from bpfbench.errors import ParseError, UsageError, Where
 from bpfbench.isa import ops
 from bpfbench.isa.codec import encode, wire
@@ -68,18 +68,21 @@ def _operand(insn: Instruction, field: str, notation: str) -> str:
         name = helper_name(insn.imm)
         return f"{'bpf_' + name if name else 'unknown'}#{insn.imm}"
     if field == "u":
-        return f"{u64(insn.imm) if insn.op.fn == ops.IMM else (u32(insn.imm2) << 32 | u32(insn.imm)):#x}"
+        if insn.op.fn != ops.IMM:
+            return f"{u32(insn.imm):#x}"
+        return f"{u64(insn.imm):#x}" if kernel else _hex(s64(insn.imm))
     if field == "p":
         return f"{insn.imm2:+d}"
     high, low = u32(insn.imm) >> 16, insn.imm & 0xFFFF
-    return str(high) if field == "a" else str(low)
+    part = high if field == "a" else low
+    return str(part) if kernel else _hex(part)
 
 
 # ----------------------------------------------------------------------------------------------------------- shapes
 _TOKEN = re.compile(
     r"\s*(?:(s(?:>>=|/=|%=|>=|<=|>|<)|<<=|>>=|[-+*/|&^%=!<>]=|[()\[\]*&#,<>=|+-])"   # 1 operator
-    r"|(0[xX][0-9a-fA-F]+|\d+)(?![\w.])"                                              # 2 number
-    r"|([rw])(\d+)\b"                                                                 # 3, 4 register
+    r"|(0[xX][0-9a-fA-F]{1,32}|\d{1,39})(?![\w.])"                                    # 2 number
+    r"|([rw])(\d{1,3})\b"                                                               # 3, 4 register
     r"|([A-Za-z_.$][\w.$:@]*))"                                                       # 5 word
 )  # fmt: skip
 
@@ -135,7 +138,7 @@ _SHAPES: Final[dict[tuple[str, ...], list[tuple[Op, str]]]] = {}
 def _learn(op: Op, template: str) -> None:
     fields = "".join(_FIELD.findall(template))
     sample = template.replace("{h}", "1")
-    sample = _FIELD.sub(lambda m: {"d": "1", "s": "1", "m": "+1", "j": "+1", "l": "+1", "p": "+1"}.get(m.group(1), "1"), sample)
+    sample = _FIELD.sub(lambda m: "+1" if m.group(1) in "mjlp" else "1", sample)
     tokens = _tokens(sample)
     assert not isinstance(tokens, int), template
     rows = _SHAPES.setdefault(_shape(tokens), [])
@@ -225,7 +228,8 @@ def _build(op: Op, order: str, tokens: list[tuple[str, Operand]]) -> tuple[Instr
         problem = _place(op, field, value, fields)
         if problem:
             return problem
-    return Instruction(op, **fields), name
+    get = fields.get
+    return Instruction(op, get("dst", 0), get("src", 0), get("off", 0), get("imm", 0), get("imm2", 0)), name
 
 
 def _place(op: Op, field: str, value: int, out: dict[str, int]) -> str:
@@ -245,10 +249,8 @@ def _place(op: Op, field: str, value: int, out: dict[str, int]) -> str:
         if op.fn == ops.IMM:
             out["imm"] = u64(value)
             return "" if -(1 << 63) <= value < 1 << 64 else f"constant {value:#x} does not fit 64 bits"
-        out["imm"], high = s32(value), s32(value >> 32)
-        if field == "u" and high:
-            out["imm2"] = high
-        return ""
+        out["imm"] = s32(value)
+        return "" if -0x8000_0000 <= value <= 0xFFFF_FFFF else f"immediate {value:#x} does not fit 32 bits"
     out["imm"] = s32(value)
     low, high = -0x8000_0000, (0x7FFF_FFFF if op.kind == ops.ALU64 or op.kind == ops.ST else 0xFFFF_FFFF)
     return "" if low <= value <= high else f"immediate {value:#x} does not fit 32 bits"

@@ -323,7 +323,7 @@ def from_assembly(text: str, type: str = "xdp", name: str = "prog", license: str
     from bpfbench.isa.assembler import assemble_text
 
     assembly = assemble_text(text, file)
-    maps = [MapSpec(kind, key, value, entries, flags, label) for label, kind, key, value, entries, flags in assembly.maps]
+    maps = [MapSpec(kind, key, value, n, flags, label) for label, kind, key, value, n, flags in assembly.maps]
     program = Program(assembly.insns, assembly.type or type, name, assembly.license or license, maps)
     program.symbols = {label: assembly.labels[label] for label in assembly.functions}
     program.comments = assembly.comments

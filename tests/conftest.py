@@ -1,0 +1,57 @@
+"""Fixtures shared by all tests: where the optional inputs are, and what to do when they are missing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def recordings_folder() -> Path | None:
+    """The recordings of real kernels: $BPFBENCH_RECORDINGS, or shared/data beside the repository."""
+    for place in (os.environ.get("BPFBENCH_RECORDINGS", ""), str(ROOT.parent / "shared" / "data")):
+        if place and (Path(place) / "kernel-jit").is_dir():
+            return Path(place)
+    return None
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    folder = recordings_folder()
+    if folder is None:
+        pytest.skip("no recordings of real kernels: set BPFBENCH_RECORDINGS to the folder with kernel-jit/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def records(recordings: Path) -> Callable[[str], Iterator[dict[str, Any]]]:
+    """records("kernel-jit/x86_64-linux-6.18") yields the JSON objects of one recording file."""
+
+    def read(name: str) -> Iterator[dict[str, Any]]:
+        with gzip.open(recordings / f"{name}.jsonl.gz", "rt") as lines:
+            for line in lines:
+                yield json.loads(line)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    return ROOT / "datasets"
+
+
+@pytest.fixture(scope="session")
+def live_kernel() -> None:
+    """Skips, saying why, where bpf(2) is not permitted."""
+    from bpfbench import kernel
+
+    state = kernel.available()
+    if not state:
+        pytest.skip(f"bpf(2) is not permitted here: {state.reason}; run as root on Linux to include these tests")
