@@ -89,8 +89,8 @@ def encoding(op: Op) -> str:
 def example(op: Op) -> Instruction:
     """A typical instance of the operation."""
     values = {"dst": 1, "src": 2, "off": 8, "imm": 7, "imm2": 4}
-    used = {f: values[f] for f in op.uses}
-    return Instruction(op, *(used.get(field, 0) for field in ("dst", "src", "off", "imm", "imm2")))
+    dst, src, off, imm, imm2 = (values[f] if f in op.uses else 0 for f in ("dst", "src", "off", "imm", "imm2"))
+    return Instruction(op, dst, src, off, imm, imm2)
 
 
 def page(name: str) -> str:

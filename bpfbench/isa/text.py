@@ -104,7 +104,7 @@ def _tokens(text: str) -> list[tuple[str, Operand]] | int:
         elif m.group(2):
             value = int(m.group(2), 0) if m.group(2)[:2] in ("0x", "0X") else int(m.group(2))
             sign = found[-1][0] if found and found[-1][0] in "+-" else ""
-            if sign:
+            while found and found[-1][0] in ("+", "-"):       # the kernel prints skb[r2 + -4]
                 found.pop()
             found.append(("N", -value if sign == "-" else value))
         elif m.group(3):
