@@ -108,6 +108,7 @@ class Code:
 
     __slots__ = (
         "target", "kernel", "machine", "placed", "functions", "spans", "relocations", "source", "verified", "bytes",
+        "linkage",
     )  # fmt: skip
 
     def __init__(
@@ -124,6 +125,7 @@ class Code:
         self.source = source
         self.verified = verified
         self.bytes = b"".join([p.raw for p in placed])
+        self.linkage: object = None             # a link.Linkage: the rounds in which functions were linked
 
     @property
     def layout(self) -> Layout:

@@ -22,8 +22,6 @@ Sources: the idea is that of RPython's `rpython/jit/backend` tables and of the R
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
-
 from bpfbench.errors import MachineError
 
 #: How the operands of one kind are printed: names by index, or a function of (value, address of the instruction).
@@ -66,6 +64,10 @@ class Encoding:
     def length_at(self, code: bytes, at: int) -> int:
         """Length in bytes of the instruction at `at`, once `decode_at` has accepted it."""
         return self.size
+
+    def may_have(self, index: int, byte: int) -> bool:
+        """Can byte `index` of this form have this value?  A first index for decoders; True when unsure."""
+        return True
 
     def range(self, index: int) -> tuple[int, int, int]:
         """Smallest value, largest value and step of operand `index`."""
@@ -209,6 +211,10 @@ class Pattern(Encoding):
                 operands[i] -= 1 << (self.highs[i] + 1)
         return operands
 
+    def may_have(self, index: int, byte: int) -> bool:
+        shift = 8 * (self.size - 1 - index if self.byteorder else index)
+        return byte & (self.mask >> shift) & 0xFF == (self.value >> shift) & 0xFF
+
     def decode_at(self, code: bytes, at: int) -> list[int] | None:
         if at + self.size > len(code):
             return None
@@ -220,10 +226,8 @@ class Pattern(Encoding):
         return operands if self.word(operands) == word else None
 
 
-#: A one-instruction window that reads better than three parallel values.
+#: What `Machine.decode` finds: the row, its operands, the length in bytes.
 Decoded = tuple[Encoding, list[int], int]
-
-UNKNOWN: Final = "?"
 
 
 class Machine:
@@ -259,7 +263,7 @@ class Machine:
         key = code[at] if at < len(code) else -1
         found = self.buckets.get(key)
         if found is None:
-            found = [r for r in self.rows if may_have(r, self.byte, key)]
+            found = [r for r in self.rows if key < 0 or r.may_have(self.byte, key)]
             self.buckets[key] = found
         return found
 
@@ -289,11 +293,3 @@ class Machine:
 
     def __repr__(self) -> str:
         return f"Machine({self.name}, {len(self.rows)} rows)"
-
-
-def may_have(row: Encoding, index: int, byte: int) -> bool:
-    """Can byte `index` of an instruction of this row have this value?  Unknown for variable-length rows: yes."""
-    if not isinstance(row, Pattern) or byte < 0:
-        return True
-    shift = 8 * (row.size - 1 - index if row.byteorder else index)
-    return byte & (row.mask >> shift) & 0xFF == (row.value >> shift) & 0xFF

@@ -1,0 +1,175 @@
+"""The public entry points: a program, or a line of a recording, to native code.
+
+    program -> partition -> facts -> check -> two rounds of compile_function -> Code
+
+`compile_program` is `bb.jit`.  `jit_record` compiles what a recording's kernel JIT was given (`xlated`), as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bpfbench.errors import BpfbenchError, JitError, UsageError, Where
+from bpfbench.isa import ops
+from bpfbench.isa.codec import decode
+from bpfbench.isa.insn import Instruction
+from bpfbench.jit.code import Code
+from bpfbench.jit.facts import Facts, estimate
+from bpfbench.jit.features import features_of
+from bpfbench.jit.link import Linkage, compile_all, join, units
+from bpfbench.jit.partition import Function, partition
+from bpfbench.jit.targets import target_class
+from bpfbench.profiles import profile
+from bpfbench.program.program import Program
+
+MAX_REGISTER = 11
+
+
+def compile_program(
+    prog: Program, target: str = "x86_64", kernel: str = "linux-6.18", verification: object = None,
+    facts: Facts | None = None, features: dict[str, bool] | None = None, rewritten: bool = False,
+    addresses: dict[str, int] | None = None,
+) -> Code:  # fmt: skip
+    """Native code for `prog` as the JIT of `kernel` on `target` emits it.
+
+    `verification`  a `Verification` of the program: marks the code as verified and supplies the facts
+    `facts`         overrides what is known about stack and tail calls
+    `features`      changes to the processor and configuration features of the profile, see `features.py`
+    `rewritten`     the program has been through the kernel's rewriting (helper numbers are call offsets)
+    `addresses`     addresses of kernel symbols, where the code's form depends on them
+    Raises JitError or NotSupported naming the instruction.
+
+    >>> from bpfbench.program.program import from_assembly
+    >>> compile_program(from_assembly("r0 = 2\\nexit"), features={"return_thunk": False, "sls": False}).bytes.hex(" ")
+    '0f 1f 44 00 00 0f 1f 00 55 48 89 e5 b8 02 00 00 00 c9 c3'
+    """
+    return compile_insns(
+        prog.insns, target, kernel, verification, facts, features, rewritten, addresses, dict(prog.symbols)
+    )
+
+
+def compile_insns(
+    insns: list[Instruction | None], target: str, kernel: str, verification: object = None, facts: Facts | None = None,
+    features: dict[str, bool] | None = None, rewritten: bool = False, addresses: dict[str, int] | None = None,
+    names: dict[str, int] | None = None,
+) -> Code:  # fmt: skip
+    """`compile_program` on slot-indexed instructions."""
+    chosen = target_class(target)
+    version = profile(kernel).version
+    switched = features_of(chosen.name, kernel, features)
+    check(insns)
+    functions = partition(insns, rewritten, names)
+    check_jumps(insns, functions)
+    if facts is None:
+        facts = facts_from(verification, len(functions)) or estimate(insns, functions, rewritten)
+    if len(facts.stack_depth) != len(functions):
+        raise UsageError(f"facts are about {len(facts.stack_depth)} functions, the program has {len(functions)}")
+    made = [chosen(u, switched, version) for u in units(insns, functions, facts)]
+    for t in made:
+        t.addresses = addresses or {}
+    linkage = Linkage()
+    spans = compile_all(made, linkage)
+    return join(made, spans, functions, kernel, insns, accepted(verification), linkage)
+
+
+def accepted(verification: object) -> bool:
+    return bool(getattr(verification, "accepted", False))
+
+
+def facts_from(verification: object, functions: int) -> Facts | None:
+    """The facts that a `Verification` holds; None without one, or when it is about another function partition."""
+    if verification is None or not accepted(verification):
+        return None
+    found = getattr(verification, "jit_facts", None)
+    if callable(found):
+        found = found()
+    depths = getattr(found if found is not None else verification, "stack_depth", None)
+    if isinstance(found, Facts):
+        return found if len(found.stack_depth) == functions else None
+    if not isinstance(depths, (list, tuple)) or len(depths) != functions:
+        return None
+    source = found if found is not None else verification
+    reachable = list(getattr(source, "tail_call_reachable", None) or [False] * functions)
+    return Facts(list(depths), reachable, bool(getattr(source, "zext_inserted", False)),
+                 list(getattr(source, "pokes", None) or []))  # fmt: skip
+
+
+def check(insns: list[Instruction | None]) -> None:
+    """What every target takes for granted: clean instructions, registers that exist, writes that r10 does not see."""
+    if not insns:
+        raise JitError("the program is empty")
+    wide = False
+    for pc, insn in enumerate(insns):
+        if insn is None:
+            if not wide:
+                raise JitError("the second half of a wide load stands alone", Where(pc=pc))
+            wide = False
+            continue
+        if wide:
+            raise JitError("the second half of a wide load is missing", Where(pc=pc - 1))
+        if insn.flaw:
+            raise JitError(f"not a valid instruction: {insn.flaw}", Where(pc=pc))
+        if not 0 <= insn.dst <= MAX_REGISTER or not 0 <= insn.src <= MAX_REGISTER:
+            raise JitError(f"register r{max(insn.dst, insn.src)} does not exist", Where(pc=pc))
+        wide = insn.op.wide
+    if wide:
+        raise JitError("the second half of a wide load is missing", Where(pc=len(insns) - 1))
+
+
+def check_jumps(insns: list[Instruction | None], functions: list[Function]) -> None:
+    """Jumps stay in their function and land on instructions."""
+    for f in functions:
+        for pc in range(f.start, f.end):
+            insn = insns[pc]
+            if insn is None or insn.kind not in (ops.JMP, ops.JMP32, ops.JA, ops.MAY_GOTO):
+                continue
+            to = pc + 1 + insn.jump
+            if not f.start <= to < f.end or insns[to] is None:
+                raise JitError(f"jump to slot {to}, which is not an instruction of this function", Where(pc=pc))
+
+
+def jit_record(
+    record: Mapping[str, Any], target: str, kernel: str, verify: Callable[..., object] | None = None,
+    features: dict[str, bool] | None = None,
+) -> Code:  # fmt: skip
+    """Compile a line of a recording: `xlated` as it stands, with the facts from verifying `insns`.
+
+    Without `xlated` the program's own instructions are compiled.  `verify` is a function like `bb.verify`; without one
+    the facts are read off the instructions.  Raises BpfbenchError naming what is wrong with the record.
+    """
+    if not isinstance(record, Mapping):
+        raise UsageError("a record must be a JSON object")
+    prog = Program.from_json(record)
+    text = record.get("xlated")
+    if text is None:
+        return compile_program(prog, target, kernel, verify(prog, kernel=kernel) if verify else None, features=features)
+    try:
+        raw = bytes.fromhex(text)
+    except (ValueError, TypeError):
+        raise UsageError("'xlated' is not hex") from None
+    insns = decode(raw, internal=True)
+    functions = partition(insns, True)
+    facts = record_facts(prog, insns, functions, kernel, verify)
+    return compile_insns(insns, target, kernel, None, facts, features, True)
+
+
+def record_facts(
+    prog: Program, insns: list[Instruction | None], functions: list[Function], kernel: str,
+    verify: Callable[..., object] | None,
+) -> Facts:  # fmt: skip
+    """Stack depths come from the program as it was loaded: rewriting may have removed the access that set them."""
+    facts = estimate(insns, functions, zext_inserted=True)
+    if verify is not None:
+        found = facts_from(verify(prog, kernel=kernel), len(functions))
+        if found is not None:
+            found.zext_inserted = True
+            return found
+    try:
+        original = partition(prog.insns, False)
+        loaded = estimate(prog.insns, original, True)
+    except BpfbenchError:
+        return facts
+    if len(loaded.stack_depth) == len(facts.stack_depth):
+        facts.stack_depth = [max(a, b) for a, b in zip(facts.stack_depth, loaded.stack_depth)]
+    return facts
