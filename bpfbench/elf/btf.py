@@ -19,7 +19,7 @@ Kernel: Documentation/bpf/btf.rst, include/uapi/linux/btf.h, kernel/bpf/btf.c.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, final
 
 from bpfbench.errors import BtfError, Where
@@ -198,14 +198,15 @@ class Btf:
         self.base = base
         self.where = where if where is not None else Where(section=".BTF")
         self.big_endian = False
-        self.start_id = len(base) if base is not None else 1
-        self.start_str = base.start_str + len(base.strings) if base is not None else 0
-        self.strings = bytearray(b"" if base is not None else b"\0")
+        self.start_id: int = len(base) if base is not None else 1
+        self.start_str: int = base.start_str + len(base.strings) if base is not None else 0
+        self.strings: bytearray = bytearray(b"" if base is not None else b"\0")
         self._types = b""
         self._types_at = HEADER_LEN
         self._offsets: list[int] = []
         self._decoded: dict[int, BtfType] = {}
         self._names: dict[str, list[int]] | None = None
+        self._essentials: dict[str, list[int]] | None = None
         self._interned: dict[str, int] | None = None
         if raw:
             self._open(raw)
@@ -369,6 +370,16 @@ class Btf:
             self._names = index
         return self._names
 
+    def essentials(self, essential: Callable[[str], str]) -> dict[str, list[int]]:
+        """`names` with every name cut by `essential`; the nameless left out."""
+        if self._essentials is None:
+            index: dict[str, list[int]] = {}
+            for name, ids in self.names().items():
+                if name:
+                    index.setdefault(essential(name) if "___" in name else name, []).extend(ids)
+            self._essentials = {name: sorted(ids) for name, ids in index.items()}
+        return self._essentials
+
     def _name_of(self, id: int) -> str:
         known = self._decoded.get(id)
         if known is not None:
@@ -466,7 +477,7 @@ class Btf:
         self._offsets.append(-1)
         id = len(self) - 1
         self._decoded[id] = t
-        self._names = None
+        self._names = self._essentials = None
         return id
 
     def to_bytes(self) -> bytes:

@@ -23,6 +23,7 @@ from typing import Final, final
 from bpfbench.elf import btf as b
 from bpfbench.elf import core, fixup
 from bpfbench.elf.btf import Btf
+from bpfbench.elf.core_match import essential, types_compatible
 from bpfbench.elf.elf import ElfFile, Symbol
 from bpfbench.elf.maps import RDONLY_PROG
 from bpfbench.elf.object import Object
@@ -119,8 +120,8 @@ def _resolve_typed(extern: Extern, btf: Btf, target: core.Target) -> None:
         return
     own = btf.type(extern.type)
     kernel = target.btf
-    id = kernel.find(core.essential(extern.name), own.kind)
-    if id is None or not core.compatible(btf, own.type, kernel, kernel.type(id).type):
+    id = kernel.find(essential(extern.name), own.kind)
+    if id is None or not types_compatible(btf, own.type, kernel, kernel.type(id).type):
         return
     extern.value, extern.found = id, True
 

@@ -413,7 +413,7 @@ class Linker:
                 slot = line.offset // SLOT - piece.start
                 if 0 <= slot < piece.count:
                     text = btf.string(line.text)
-                    program.lines[base + slot] = SourceLine(btf.string(line.file), line.line, line.column, text)
+                    program.lines[base + slot] = SourceLine(btf.string(line.file).removeprefix("./"), line.line, line.column, text)
                     raw += struct.pack("<IIII", base + slot, line.file, line.text, line.line << 10 | line.column)
         program.line_info = raw if not self.loader.elf.big_endian else b""
 

@@ -21,8 +21,8 @@ enum { CORE_FIELD_OFFSET, CORE_FIELD_SIZE, CORE_FIELD_EXISTS, CORE_FIELD_SIGNED,
 #define bpf_core_type_exists(type)  __builtin_preserve_type_info(*(typeof(type) *)0, 0)
 #define bpf_core_type_size(type)    __builtin_preserve_type_info(*(typeof(type) *)0, 1)
 #define bpf_core_type_matches(type) __builtin_preserve_type_info(*(typeof(type) *)0, 2)
-#define bpf_core_enum_value_exists(type, value) __builtin_preserve_enum_value(*(typeof(type) *)(value), 0)
-#define bpf_core_enum_value(type, value)        __builtin_preserve_enum_value(*(typeof(type) *)(value), 1)
+#define bpf_core_enum_value_exists(type, value) __builtin_preserve_enum_value(*(typeof(type) *)value, 0)
+#define bpf_core_enum_value(type, value)        __builtin_preserve_enum_value(*(typeof(type) *)value, 1)
 
 #define bpf_core_read(to, size, from) bpf_probe_read_kernel(to, size, (const void *)__builtin_preserve_access_index(from))
 #define bpf_core_read_str(to, size, from) \
