@@ -297,7 +297,9 @@ class X64Target(Target):
         if self.has("bmi2") and src != 4:
             self.emit(SHIFT_X[fn][wide], REG[dst], REG[dst], REG[src])
             return
-        if src == 4:
+        if not self.at_least(6, 2):
+            self.shift_before_62(fn, wide, dst, src)
+        elif src == 4:
             self.emit(SHIFT_RC[fn][wide], REG[dst])
         elif dst == 4:
             self.emit(MOV_RR[1], AUX, RCX)
@@ -309,6 +311,19 @@ class X64Target(Target):
             self.emit(MOV_RR[1], RCX, REG[src])
             self.emit(SHIFT_RC[fn][wide], REG[dst])
             self.emit(R["pop"], RCX)
+
+    def shift_before_62(self, fn: int, wide: bool, dst: int, src: int) -> None:
+        """Older kernels treat "amount not in rcx" and "value in rcx" apart, at the price of a needless push."""
+        if dst == 4:
+            self.emit(MOV_RR[1], AUX, RCX)
+        if src != 4:
+            self.emit(R["push"], RCX)
+            self.emit(MOV_RR[1], RCX, REG[src])
+        self.emit(SHIFT_RC[fn][wide], AUX if dst == 4 else REG[dst])
+        if src != 4:
+            self.emit(R["pop"], RCX)
+        if dst == 4:
+            self.emit(MOV_RR[1], RCX, AUX)
 
     def shift_imm(self, fn: int, wide: bool, dst: int, imm: int) -> None:
         if imm == 1:
