@@ -1,0 +1,71 @@
+"""The command line: `bpfbench COMMAND …`.
+
+One module per group of commands; each has `add(commands)`, which declares them, and one function per command that
+takes the parsed arguments and returns the exit status: 0 accepted or done, 1 rejected, 2 the input or the call is
+wrong.
+Whatever goes wrong is one line on stderr; a traceback is a bug, and `--debug` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from bpfbench import __version__
+from bpfbench.cli import binary, check, codegen, execution, source, views
+from bpfbench.errors import BpfbenchError
+
+OK = 0
+REJECTED = 1
+WRONG = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with one line instead of a usage page on errors."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(WRONG)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="bpfbench", description="Opens up the eBPF JIT compiler: verifier and code generators.")
+    top.add_argument("--version", action="version", version=f"bpfbench {__version__}")
+    top.add_argument("--debug", action="store_true", help="show a traceback when bpfbench itself fails")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for group in (source, check, codegen, execution, views, binary):
+        group.add(commands)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else WRONG
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        print("bpfbench: interrupted", file=sys.stderr)
+        return 130
+    except BpfbenchError as error:
+        print(f"bpfbench: {error}", file=sys.stderr)
+        return WRONG
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"bpfbench: {place}{error.strerror or error}", file=sys.stderr)
+        return WRONG
+    except Exception as error:
+        if args.debug:
+            raise
+        kind = type(error).__name__
+        print(f"bpfbench: internal error in '{args.command}': {kind}: {error} (--debug shows more)", file=sys.stderr)
+        return WRONG

@@ -1,0 +1,118 @@
+"""verify, explain, selftests: the verifier, its reasons, and the kernel's own tests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import bpfbench as bb
+from bpfbench.cli.inputs import add_input, batch, programs
+from bpfbench.errors import UsageError
+from bpfbench.profiles import DEFAULT
+from bpfbench.program.program import Program
+
+
+def add(commands: Any) -> None:
+    verify = commands.add_parser("verify", help="verify programs as a kernel does; status 1 when one is rejected")
+    add_input(verify, batch=True)
+    _verifier_options(verify)
+    verify.add_argument("--log", type=int, choices=(0, 1, 2), default=0, help="print the kernel's log at this level")
+    verify.add_argument("--live", action="store_true", help="ask the running kernel instead (nothing is attached)")
+    verify.set_defaults(run=verify_files)
+
+    explain = commands.add_parser("explain", help="why was it rejected, in plain words")
+    add_input(explain)
+    _verifier_options(explain)
+    explain.set_defaults(run=explain_files)
+
+    tests = commands.add_parser("selftests", help="the kernel's own verifier tests from a source tree you have")
+    tests.add_argument("tree", help="an unpacked kernel source tree, e.g. from Debian's linux-source-6.1")
+    tests.add_argument("--prefix", default="", help='only tests whose name begins so, e.g. "unpriv:"')
+    tests.add_argument("--kernel", default=DEFAULT)
+    tests.add_argument("--list", action="store_true", help="names only")
+    tests.add_argument("--live", action="store_true", help="also ask the running kernel")
+    tests.add_argument("--unprivileged", action="store_true")
+    tests.add_argument("--json", action="store_true")
+    tests.set_defaults(run=selftests)
+
+
+def _verifier_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--kernel", default=DEFAULT, help=f"whose verifier ({DEFAULT})")
+    command.add_argument("--unprivileged", action="store_true", help="without CAP_PERFMON: pointer leaks are refused")
+    command.add_argument("--without", default="", metavar="NAMES", help="switch analyses off, e.g. pruning,precision")
+
+
+def _without(args: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(name for name in args.without.split(",") if name)
+
+
+def row(verification: Any, log_level: int = 0) -> dict[str, Any]:
+    """The fields that a batch answers with, from our verification or the live kernel's."""
+    found: dict[str, Any] = {
+        "accepted": verification.accepted, "errno": verification.errno, "message": verification.message,
+        "pc": getattr(verification, "pc", None),
+        "insns_processed": verification.insns_processed, "total_states": verification.total_states,
+        "peak_states": verification.peak_states,
+    }  # fmt: skip
+    if log_level:
+        found["log"] = verification.log(log_level) if callable(verification.log) else verification.log
+    return found
+
+
+def _verify(args: argparse.Namespace, prog: Program) -> Any:
+    if args.live:
+        state = bb.kernel.available()
+        if not state:
+            raise UsageError(f"no live kernel to ask: {state.reason}")
+        return bb.kernel.verify(prog, log_level=args.log, privileged=not args.unprivileged)
+    return bb.verify(prog, args.kernel, not args.unprivileged, trace=args.log > 0, without=_without(args))
+
+
+def verify_files(args: argparse.Namespace) -> int:
+    if args.batch:
+        return batch(args.batch, lambda record, prog: row(_verify(args, prog), args.log))
+    status = 0
+    for prog in programs(args):
+        v = _verify(args, prog)
+        status |= 0 if v.accepted else 1
+        if args.json:
+            print(json.dumps({"name": prog.name, **row(v, args.log)}))
+            continue
+        if args.log:
+            log = v.log(args.log) if callable(v.log) else v.log
+            print(log, end="" if log.endswith("\n") else "\n")
+        print(verdict_line(prog, v))
+    return status
+
+
+def verdict_line(prog: Program, v: Any) -> str:
+    if v.accepted:
+        return f"{prog.name}: accepted, {v.insns_processed} insns processed, {v.total_states} states"
+    pc = getattr(v, "pc", None)
+    line = prog.source_line(pc) if pc is not None else None
+    place = f" at insn {pc}" if pc is not None else ""
+    place += f" ({line.file}:{line.line})" if line is not None else ""
+    return f"{prog.name}: rejected{place}: {v.message} [{v.errno}]"
+
+
+def explain_files(args: argparse.Namespace) -> int:
+    status = 0
+    for prog in programs(args):
+        v = bb.verify(prog, args.kernel, not args.unprivileged, trace=True, without=_without(args))
+        status |= 0 if v.accepted else 1
+        explanation = v.explain()
+        if args.json:
+            print(json.dumps({"name": prog.name, **(explanation.to_json() if explanation is not None else {})}))
+        else:
+            print(verdict_line(prog, v) if explanation is None else f"{prog.name}: {explanation}")
+    return status
+
+
+def selftests(args: argparse.Namespace) -> int:
+    from bpfbench.kernel import selftests as tests
+
+    return tests.command(
+        args.tree, prefix=args.prefix, kernel=args.kernel, names_only=args.list, live=args.live,
+        privileged=not args.unprivileged, as_json=args.json,
+    )  # fmt: skip

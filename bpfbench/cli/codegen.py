@@ -1,0 +1,76 @@
+"""jit, listing: native code for every target."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import bpfbench as bb
+from bpfbench.cli.inputs import add_input, batch, one_program, programs
+from bpfbench.errors import UsageError
+from bpfbench.profiles import DEFAULT
+from bpfbench.program.program import Program
+
+TARGETS = ("x86_64", "aarch64", "arm", "mips64", "ppc64", "riscv64", "nfp")
+
+
+def add(commands: Any) -> None:
+    jit = commands.add_parser("jit", help="native code as a kernel's JIT emits it")
+    add_input(jit, batch=True)
+    jit.add_argument("--target", default="x86_64", choices=TARGETS)
+    jit.add_argument("--kernel", default=DEFAULT)
+    jit.add_argument("--option", action="append", default=[], metavar="NAME[=on|off]",
+                     help="a processor feature or kernel option of the target, e.g. ibt=on")  # fmt: skip
+    jit.add_argument("-o", dest="output", metavar="FILE", help="write the image")
+    jit.set_defaults(run=jit_files)
+
+    listing = commands.add_parser("listing", help="each BPF instruction with its native code on every target")
+    add_input(listing)
+    listing.add_argument("--targets", default="all", help="comma-separated, or all")
+    listing.set_defaults(run=side_by_side)
+
+
+def _options(args: argparse.Namespace) -> dict[str, bool]:
+    changes: dict[str, bool] = {}
+    for option in args.option:
+        name, _, value = option.partition("=")
+        if value not in ("", "on", "off"):
+            raise UsageError(f"--option {option}: say {name}=on or {name}=off")
+        changes[name] = value != "off"
+    return changes
+
+
+def jit_files(args: argparse.Namespace) -> int:
+    from bpfbench.jit import jit_record
+
+    changes = _options(args)
+    if args.batch:
+        return batch(args.batch, lambda record, prog: jit_record(record, args.target, args.kernel, changes).to_row())
+    found = programs(args)
+    if args.output and len(found) > 1:
+        found = [one_program(args)]
+    for prog in found:
+        code = _compile(prog, args, changes)
+        if args.output:
+            Path(args.output).write_bytes(code.bytes)
+            print(f"{args.output}: {len(code.bytes)} bytes, {len(code.relocations)} relocations")
+        elif args.json:
+            print(json.dumps({"name": prog.name, **code.to_json()}))
+        else:
+            print(f"{prog.name}:\n{code.listing()}")
+    return 0
+
+
+def _compile(prog: Program, args: argparse.Namespace, changes: dict[str, bool]) -> Any:
+    options = {"features": changes} if changes else {}
+    return bb.jit(prog, args.target, args.kernel, **options)
+
+
+def side_by_side(args: argparse.Namespace) -> int:
+    targets = "all" if args.targets == "all" else args.targets.split(",")
+    for prog in programs(args):
+        table = bb.listing(prog, targets)
+        print(json.dumps(table.to_json()) if args.json else table)
+    return 0
