@@ -1,0 +1,133 @@
+"""Point 4 of the post: how many entries?  Every source is asked, the disagreement is kept.
+
+    rank  source     what it is                                                            errs
+    ----  ---------  --------------------------------------------------------------------  -----------------------------
+    0     record     a `function.jumpN` symbol or a row of the jump-table note             never seen
+    1     compare    the compare (or clamp) that guards the dispatch                       not found behind some joins
+    1     mask       and, bit field, shift or narrow load on the index                     may exceed the table
+    2     decode     entries until one is no instruction of the function                   only upwards
+    3     gap        distance to the next table, symbol or end of section (the post's)     only upwards; counts padding
+
+The count is the record if there is one, else the least of the others.  Without rank 0 or 1 there is no proof in the
+binary (a `default:` that cannot happen): the count is called guessed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final, final
+
+from . import a64
+from .cfg import Cfg
+from .entries import MAX_ENTRIES, decode
+from .functions import Function
+from .guess import Shape
+from .image import Image
+from .ranges import W, Range, Ranges
+
+COMPARES: Final = frozenset((a64.ADDI, a64.SUBR, a64.CCMP, a64.BCOND, a64.CBZ, a64.TBZ, a64.CSEL))
+
+
+@final
+class Size:
+    """`count` entries according to `source`; `votes` has what each source said, `why` the address of the proof."""
+
+    __slots__ = ("count", "source", "votes", "why")
+
+    def __init__(self, count: int, source: str, votes: dict[str, int], why: int) -> None:
+        self.count = count
+        self.source = source
+        self.votes = votes
+        self.why = why
+
+    @property
+    def proven(self) -> bool:
+        return self.source in ("record", "compare", "mask")
+
+    @property
+    def agreed(self) -> bool:
+        """Did the sources that give exact answers agree?"""
+        exact = {self.votes[k] for k in ("record", "compare") if k in self.votes}
+        return len(exact) <= 1 and (not exact or self.votes.get("decode", MAX_ENTRIES) >= max(exact))
+
+    def __repr__(self) -> str:
+        votes = ", ".join(f"{k} {v}" for k, v in self.votes.items())
+        return f"Size({self.count} by {self.source}; {votes})"
+
+
+def index_range(ranges: Ranges, shape: Shape) -> Range | None:
+    """The union of what the index can be at every load of the entry."""
+    result: Range | None = None
+    for site, index in shape.entry.loads:
+        r = ranges.of(index.reg, index.site)
+        if r is not None:
+            if index.ext in (a64.UXTW, a64.SXTW):
+                r = r.clip(False)
+            elif index.ext in (a64.UXTB, a64.UXTH):
+                r = r.upto((256 << 8 * index.ext) - 1, index.site)
+            result = r.join(result)
+    return result
+
+
+def boundary(image: Image, address: int, known: list[int], symbols: list[int]) -> int:
+    """The first address above `address` that cannot belong to the same table."""
+    sec = image.section(address)
+    if sec is not None:
+        end = sec.end
+    else:
+        seg = image.segment(address)
+        end = seg.addr + seg.filesz if seg is not None else address
+    for starts in (known, symbols):
+        k = bisect_right(starts, address)
+        if k < len(starts):
+            end = min(end, starts[k])
+    return end
+
+
+def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Function, known: list[int],
+            symbols: list[int], record: int | None) -> tuple[Size, list[int]]:
+    """The size of the table of `shape` and its targets."""
+    entry = shape.entry
+    votes: dict[str, int] = {}
+    why = 0
+    if record is not None:
+        votes["record"] = record
+    r = index_range(ranges, shape)
+    if r is not None and r.hi < MAX_ENTRIES:
+        why = r.why
+        votes["compare" if _is_compare(cfg, why) else "mask"] = r.hi + 1
+    end = boundary(image, entry.table, known, symbols)
+    votes["gap"] = max(0, (end - entry.table) // entry.size)
+    limit = min(min(votes.values()), MAX_ENTRIES)
+    targets = decode(image, shape, limit)
+    good = len(targets)
+    for k, t in enumerate(targets):
+        if not owner.start <= t < owner.end or t & 3:
+            good = k
+            break
+    votes["decode"] = good
+    if record is not None:
+        return Size(record, "record", votes, 0), decode(image, shape, record)
+    source = "compare" if "compare" in votes else "mask" if "mask" in votes else ""
+    if source:
+        count = min(votes[source], good) if good else votes[source]
+        if count < votes[source]:
+            source = "decode" if good < votes["gap"] else "gap"
+        return Size(count, source, votes, why), decode(image, shape, count)
+    count = _without_padding(image, shape, targets[:good], end)
+    return Size(count, "decode" if good < votes["gap"] else "gap", votes, 0), targets[:count]
+
+
+def _is_compare(cfg: Cfg, addr: int) -> bool:
+    return cfg.start <= addr < cfg.end and cfg.insn(addr).op in COMPARES
+
+
+def _without_padding(image: Image, shape: Shape, targets: list[int], end: int) -> int:
+    """A guessed count without the zeros that align whatever follows a table of 1- or 2-byte entries."""
+    size, count = shape.entry.size, len(targets)
+    stop = shape.entry.table + count * size
+    if size > 2 or count < 3 or stop & 3 or stop != end:
+        return count
+    raw = image.read(stop - 4, 4) or b"\1"
+    zeros = len(raw) - len(raw.rstrip(b"\0"))
+    return count - min(zeros // size, 3, count - 2)
