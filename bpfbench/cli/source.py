@@ -11,7 +11,7 @@ from typing import Any
 from bpfbench.cli.inputs import add_input, one_program, programs, show
 from bpfbench.errors import UsageError
 from bpfbench.isa.codec import encode
-from bpfbench.isa.text import NOTATIONS, disassemble, format_insn
+from bpfbench.isa.text import DIALECTS, disassemble, format_insn
 
 
 def add(commands: Any) -> None:
@@ -31,7 +31,8 @@ def add(commands: Any) -> None:
 
     dis = commands.add_parser("dis", help="disassemble: text as llvm-objdump -d or as the kernel prints it")
     add_input(dis)
-    dis.add_argument("--notation", choices=NOTATIONS, default="llvm")
+    dis.add_argument("--notation", choices=DIALECTS, default="llvm",
+                     help="llvm: as LLVM 20 and newer do; kernel: as bpftool and logs do")  # fmt: skip
     dis.add_argument("--asm", action="store_true", help="assembly with labels that assembles to the same bytes")
     dis.add_argument("--linked", action="store_true", help="programs as they are loaded, not the file's sections")
     dis.set_defaults(run=disassembly)
@@ -84,7 +85,7 @@ def disassembly(args: argparse.Namespace) -> int:
             print(f".type {prog.type}\n.license {prog.license}")
             for i, m in enumerate(prog.maps):
                 print(f".map {m.name or f'map{i}'} {m.type} {m.key_size} {m.value_size} {m.max_entries} {m.flags}")
-            print(disassemble(prog.insns, args.notation))
+            print(disassemble(prog.insns, args.notation.split("-")[0]))
         else:
             print(prog.listing(args.notation))
     return 0

@@ -5,6 +5,10 @@
     kernel   (15) if r1 == 0x7 goto pc+2      (61) r1 = *(u32 *)(r2 +4)
     llvm          if r1 == 0x7 goto +0x2           w1 = *(u32 *)(r2 + 0x4)
 
+llvm-objdump has changed its mind about the details: since LLVM 20 it shows loads and stores of 32 bits and less with
+`w` registers (as above), LLVM 19 and older with `r` registers, and LLVM 14 prints decimal numbers.  The dialects
+`llvm-19` and `llvm-14` print that way.
+
 The text columns of the op table are the only grammar.  Printing fills a row's template.  Parsing cuts a line into
 tokens, replaces registers by `r`/`w` and numbers and names by `N`, and looks the resulting *shape* up in the shapes of
 all templates; so both notations, any spacing and labels are read by the same few lines.
@@ -26,6 +30,7 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.isa.ops import OPS, Op
 
 NOTATIONS: Final = ("kernel", "llvm")
+DIALECTS: Final = ("kernel", "llvm", "llvm-19", "llvm-14")
 _FIELD = re.compile(r"\{(\w)\}")
 
 
@@ -38,9 +43,14 @@ def format_insn(insn: Instruction, notation: str = "kernel", with_code: bool = F
     >>> format_insn(load), format_insn(load, "llvm"), format_insn(load, with_code=True)
     ('r1 = *(u32 *)(r2 +4)', 'w1 = *(u32 *)(r2 + 0x4)', '(61) r1 = *(u32 *)(r2 +4)')
     """
-    if notation not in NOTATIONS:
-        raise UsageError(f"unknown notation '{notation}'; known: {', '.join(NOTATIONS)}")
+    if notation not in DIALECTS:
+        raise UsageError(f"unknown notation '{notation}'; known: {', '.join(DIALECTS)}")
     template = insn.op.kernel if notation == "kernel" else insn.op.llvm
+    if notation in ("llvm-19", "llvm-14"):
+        if insn.kind in (ops.LDX, ops.STX, ops.ATOMIC):
+            template = template.replace("w{", "r{")
+        if insn.kind == ops.ATOMIC and insn.op.size == 4 and insn.op.fn != ops.A_ADD:
+            return "<unknown>"
     text = _FIELD.sub(lambda m: _operand(insn, m.group(1), notation), template)
     return f"({insn.op.code:02x}) {text}" if with_code else text
 
@@ -51,26 +61,27 @@ def _hex(value: int) -> str:
 
 def _operand(insn: Instruction, field: str, notation: str) -> str:
     kernel = notation == "kernel"
+    number = str if notation == "llvm-14" else _hex
     if field == "d":
         return str(insn.dst)
     if field == "s":
         return str(insn.src)
     if field == "i":
-        return str(insn.imm) if kernel else _hex(insn.imm)
+        return str(insn.imm) if kernel else number(insn.imm)
     if field == "x":
-        return f"{u32(insn.imm):#x}" if kernel else _hex(insn.imm)
+        return f"{u32(insn.imm):#x}" if kernel else number(insn.imm)
     if field == "m":
-        return f"{insn.off:+d}" if kernel else (f"- {-insn.off:#x}" if insn.off < 0 else f"+ {insn.off:#x}")
+        return f"{insn.off:+d}" if kernel else f"{'-' if insn.off < 0 else '+'} {number(abs(insn.off))}"
     if field == "j" or field == "l":
         distance = insn.off if field == "j" else insn.imm
-        return f"{distance:+d}" if kernel else ("" if distance < 0 else "+") + _hex(distance)
+        return f"{distance:+d}" if kernel else ("" if distance < 0 else "+") + number(distance)
     if field == "h":
         name = helper_name(insn.imm)
         return f"{'bpf_' + name if name else 'unknown'}#{insn.imm}"
     if field == "u":
         if insn.op.fn != ops.IMM:
-            return f"{u32(insn.imm):#x}"
-        return f"{u64(insn.imm):#x}" if kernel else _hex(s64(insn.imm))
+            return number(u32(insn.imm))
+        return f"{u64(insn.imm):#x}" if kernel else number(s64(insn.imm))
     if field == "p":
         return f"{insn.imm2:+d}"
     high, low = u32(insn.imm) >> 16, insn.imm & 0xFFFF
