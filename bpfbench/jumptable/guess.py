@@ -156,6 +156,10 @@ def guess(image: Image, functions: FunctionMap, cfg: Cfg, slicer: Slicer, branch
         kind, why = _dispatch(cfg, shape)
         return Guess(branch, kind, value, shape, f"x{insn.rn} = {value!r}{why}")
     kind, why = _other(image, functions, cfg, slicer, branch, insn.rn, value)
+    if kind == UNKNOWN:
+        torn = _torn_down(cfg, branch)
+        if torn:
+            kind, why = TAIL_CALL, f"{why}; the frame is torn down at {torn:#x}"
     return Guess(branch, kind, value, None, why)
 
 
@@ -188,13 +192,58 @@ def _other(image: Image, functions: FunctionMap, cfg: Cfg, slicer: Slicer, branc
     if isinstance(atom, Extended) and atom.value.single is not None:
         atom = atom.value.single
     if isinstance(atom, Opaque):
+        if atom.why == "joined":
+            pointers = _joined(image, slicer, branch, reg)
+            if pointers and (pointers != "an argument" or reg > 15):
+                return TAIL_CALL, f"x{reg} is {pointers}, by the path that leads here"
         return _from_register(cfg, branch, reg, atom)
-    if isinstance(atom, Index):
-        return _from_register(cfg, branch, reg, Opaque(atom.reg, atom.site, "entry"))
     memory = next((a for a, _ in value.terms if isinstance(a, (Memory, Extended))), None)
     if memory is not None:
         return UNKNOWN, f"x{reg} = {value!r}: a table whose address is not known here"
     return UNKNOWN, f"x{reg} = {value!r}"
+
+
+def _torn_down(cfg: Cfg, branch: int) -> int:
+    """Address of the instruction just above that restores x30 from the stack: no dispatch follows an epilogue."""
+    block = cfg.block(branch)
+    at = branch - 4
+    while at >= block.start and branch - at < 80:
+        insn = cfg.insn(at)
+        if insn.op in a64.CALLS:
+            return 0
+        if insn.op == a64.LOADP and insn.rn == a64.SP and 30 in (insn.rd, insn.rm) and not insn.vector:
+            return at
+        if insn.op == a64.LOAD and insn.rn == a64.SP and insn.rd == 30 and not insn.vector:
+            return at
+        at -= 4
+    return 0
+
+
+def _joined(image: Image, slicer: Slicer, branch: int, reg: int) -> str:
+    """Evidence that every definition that arrives is a code pointer and none a table entry; "" when not so."""
+    seen: set[tuple[int, int]] = set()
+    found: list[str] = []
+    work = [(reg, branch)]
+    while work:
+        loc, addr = work.pop()
+        if (loc, addr) in seen or len(seen) > 40:
+            continue
+        seen.add((loc, addr))
+        for v in slicer.alternatives(loc, addr):
+            atom = v.single if v is not None else None
+            if v is None or isinstance(atom, Memory):
+                found.append("a pointer from memory" if v else "an argument")
+            elif v.constant is not None and image.executable(v.constant):
+                found.append(f"{v.constant:#x}")
+            elif isinstance(atom, Opaque) and atom.why == "call":
+                found.append("a result")
+            elif isinstance(atom, Opaque) and atom.why == "entry":
+                found.append("an argument")
+            elif isinstance(atom, Opaque) and atom.why == "joined":
+                work.append((atom.loc, atom.site))
+            else:
+                return ""
+    return " or ".join(sorted(set(found)))
 
 
 def _from_memory(image: Image, cfg: Cfg, slicer: Slicer, branch: int, reg: int, atom: Memory) -> tuple[str, str]:

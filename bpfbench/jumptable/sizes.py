@@ -102,24 +102,60 @@ def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Functio
     targets = decode(image, shape, limit)
     good = len(targets)
     for k, t in enumerate(targets):
-        if not owner.start <= t < owner.end or t & 3:
+        if (not owner.start <= t < owner.end or t & 3) and not (shape.relative and t == entry.table + entry.size * k):
             good = k
             break
     votes["decode"] = good
     if record is not None:
         return Size(record, "record", votes, 0), decode(image, shape, record)
     source = "compare" if "compare" in votes else "mask" if "mask" in votes else ""
+    if source == "mask" and good < votes["mask"]:
+        source = ""                                          # the type allows more than the table has
     if source:
         count = min(votes[source], good) if good else votes[source]
         if count < votes[source]:
             source = "decode" if good < votes["gap"] else "gap"
         return Size(count, source, votes, why), decode(image, shape, count)
-    count = _without_padding(image, shape, targets[:good], end)
+    count = _likely(cfg, targets[:good])
+    if count == good:
+        count = _without_padding(image, shape, targets[:good], end)
     return Size(count, "decode" if good < votes["gap"] else "gap", votes, 0), targets[:count]
 
 
 def _is_compare(cfg: Cfg, addr: int) -> bool:
     return cfg.start <= addr < cfg.end and cfg.insn(addr).op in COMPARES
+
+
+def _natural_starts(cfg: Cfg) -> set[int]:
+    """Where blocks begin whether or not this table exists: after a branch that does not fall through, at a label of a
+    direct branch."""
+    out = {cfg.start}
+    pc = cfg.start
+    for insn in cfg.insns:
+        if insn.op in a64.DIRECT:
+            out.add(pc + insn.imm)
+        if insn.op in a64.TERMINATORS and insn.op not in a64.CONDITIONAL:
+            out.add(pc + 4)
+        pc += 4
+    return out
+
+
+def _likely(cfg: Cfg, targets: list[int]) -> int:
+    """The most likely length of a table of unknown length: real targets begin blocks, what follows hits anywhere.
+
+    Log-likelihood ratios of an entry being real: +1.6 when it starts a block (97 % against 20 %), -3.3 when it does
+    not, +0.3 when it repeats a target; the array's own end counts +2.
+    """
+    starts = _natural_starts(cfg)
+    seen: set[int] = set()
+    score = best = 0.0
+    count = min(1, len(targets))
+    for k, t in enumerate(targets):
+        score += 0.3 if t in seen else 1.6 if t in starts else -3.3
+        seen.add(t)
+        if score + (2.0 if k + 1 == len(targets) else 0.0) > best:
+            best, count = score, k + 1
+    return count
 
 
 def _without_padding(image: Image, shape: Shape, targets: list[int], end: int) -> int:

@@ -224,11 +224,17 @@ class Slicer:
         known = [v for v in values if v is not None]
         if len(known) == len(values) and all(v.key == known[0].key for v in known):
             return self._merge(known)
-        # A loop-carried copy of itself adds nothing.
+        # A loop-carried copy of itself adds nothing, and no caller passes the address of a table.
         others = [v for v in known if not self._is_self(v, loc)]
-        if others and len(known) == len(values) and all(v.key == others[0].key for v in others):
+        if others and all(v.key == others[0].key for v in others) and (
+                len(known) == len(values) or others[0].constant is not None):
             return self._merge(others)
         return Value(0, ((Opaque(loc, addr, "joined"), 1),))
+
+    def alternatives(self, loc: int, addr: int) -> list[Value | None]:
+        """What each definition that reaches `addr` puts into `loc`; None for what the function was entered with."""
+        return [None if s == ENTRY else self._result(s, loc, 1) if self.cfg.insn(s).op not in a64.CALLS
+                else Value(0, ((Opaque(loc, s, "call"), 1),)) for s in self.cfg.reaching(loc, addr)]
 
     def _is_self(self, value: Value, loc: int) -> bool:
         atom = value.single
@@ -318,7 +324,8 @@ class Slicer:
         if insn.imm == 0 and insn.wide:
             return v
         if not v.terms or v.const:                           # an address plus an offset; a rebased index stays opaque
-            return Value(v.const + insn.imm, v.terms) if insn.wide else extend(Value(v.const + insn.imm, v.terms), 32, False)
+            v = Value(v.const + insn.imm, v.terms)
+            return v if insn.wide else extend(v, 32, False)
         return Value(0, ((Opaque(loc, site, "computed"), 1),))
 
     def _add_register(self, site: int, insn: a64.Insn, depth: int) -> Value:

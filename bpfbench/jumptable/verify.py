@@ -47,7 +47,7 @@ def verify(image: Image, functions: FunctionMap, cfg: Cfg, owner: Function, gues
     """All rules for one guessed table."""
     assert guess.shape is not None
     shape = guess.shape
-    return [_memory(image, cfg, shape, size), *_targets(image, functions, owner, targets, size),
+    return [_memory(image, cfg, shape, size), *_targets(functions, owner, shape, targets),
             _landing(image, cfg, owner, targets), _sizes(size)]
 
 
@@ -73,8 +73,9 @@ def _memory(image: Image, cfg: Cfg, shape: Shape, size: Size) -> Check:
     return Check(1, True, False, f"in {sec.name if sec else 'a read-only segment'}")
 
 
-def _targets(image: Image, functions: FunctionMap, owner: Function, targets: list[int], size: Size) -> list[Check]:
-    outside = [t for t in targets if t not in owner or t & 3]
+def _targets(functions: FunctionMap, owner: Function, shape: Shape, targets: list[int]) -> list[Check]:
+    outside = [t for k, t in enumerate(targets) if (t not in owner or t & 3)
+               and not (shape.relative and t == shape.entry.table + shape.entry.size * k)]      # unused entries are 0
     if not targets:
         return [Check(2, False, True, "no entry decodes")]
     if not outside:
