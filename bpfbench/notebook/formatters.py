@@ -1,0 +1,59 @@
+"""Which view shows which type: a registry for IPython, so that the core never hears of HTML.
+
+`text/plain` stays the object's own deterministic text: it is what nbval compares and what a page without a kernel
+shows.  HTML is added beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from bpfbench.notebook import views
+from bpfbench.notebook.html import fragment
+from bpfbench.program.program import Program
+
+
+def _program(prog: Program) -> str:
+    return fragment(views.program(prog))
+
+
+def _verification(v: Any) -> str:
+    return fragment(views.verification(v, v.program))
+
+
+def _code(code: Any) -> str:
+    from bpfbench.notebook.html import esc, row, table
+
+    rows = (row([f"{r.addr:x}", r.bytes.hex(" "), r.text, "" if r.owner < 0 else r.owner, r.note]) for r in code.insns)
+    return fragment(table(["addr", "bytes", f"{code.target}", "pc", "note"], rows, esc(repr(code))))
+
+
+def _cfg(cfg: Any) -> str:
+    from bpfbench.notebook.graph import draw
+
+    return fragment(views.figure(draw(cfg), "control-flow graph"))
+
+
+# (module, class) -> view; types are named, not imported, so that registering costs nothing
+VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
+    ("bpfbench.program.program", "Program", _program),
+    ("bpfbench.program.cfg", "Cfg", _cfg),
+    ("bpfbench.verifier.verification", "Verification", _verification),
+    ("bpfbench.jit.code", "Code", _code),
+]
+
+
+def register() -> bool:
+    """Tell IPython about the views; False when not inside IPython."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    if shell is None:
+        return False
+    html = shell.display_formatter.formatters["text/html"]
+    for module, name, view in VIEWS:
+        html.for_type_by_name(module, name, view)
+    return True

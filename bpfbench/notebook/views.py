@@ -1,0 +1,101 @@
+"""One view per kind of object: a value of the library in, a fragment of HTML out.  No algorithm lives here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bpfbench.isa.codec import encode
+from bpfbench.isa.text import format_insn
+from bpfbench.notebook.html import Raw, cards, details, esc, row, table
+from bpfbench.program.program import Program
+
+
+def source(text: str, label: str = "C source") -> str:
+    """C source with line numbers."""
+    return table(["line", "C"], (row([n, line]) for n, line in enumerate(text.splitlines(), 1)), label)
+
+
+def program(prog: Program) -> str:
+    """The listing: bytes and text of each instruction, under the C line it came from."""
+    rows: list[str] = []
+    for pc, insn in enumerate(prog.insns):
+        if insn is None:
+            continue
+        line = prog.lines.get(pc)
+        if line is not None:
+            rows.append(row(["", f"{line.file.rsplit('/', 1)[-1]}:{line.line}", line.text.strip()], kind="src"))
+        for name, start in prog.symbols.items():
+            if start == pc:
+                rows.append(row(["", "", f"{name}:"], kind="src"))
+        rows.append(row([pc, encode([insn]).hex(" "), format_insn(insn)], prog.name, pc))
+    return table(["pc", "bytes", "instruction"], rows, f"instructions of {prog.name}")
+
+
+def maps(prog: Program) -> str:
+    if not prog.maps:
+        return "<p>It uses no maps.</p>"
+    heads = ["#", "name", "type", "key", "value", "entries"]
+    return table(heads, (row([i, m.name, m.type, m.key_size, m.value_size, m.max_entries])
+                         for i, m in enumerate(prog.maps)), f"maps of {prog.name}")  # fmt: skip
+
+
+def figure(svg: str, label: str) -> str:
+    """A drawing in a scrolling frame."""
+    return f'<figure><div class="svg" tabindex="0" role="region" aria-label="{esc(label)}">{svg}</div></figure>'
+
+
+def graph(cfg: Any, prog: Program) -> str:
+    """The control-flow graph, drawn; above 300 blocks only its figures."""
+    from bpfbench.notebook.graph import draw
+
+    figures = cards([("blocks", len(cfg.blocks)), ("loops", len(cfg.loops)), ("functions", len(cfg.subprogs))])
+    if len(cfg.blocks) > 300:
+        return figures + "<p>Too large to be read as a drawing; the listing above has every jump.</p>"
+    return figures + figure(draw(cfg), f"control-flow graph of {prog.name}")
+
+
+def verification(v: Any, prog: Program) -> str:
+    """Verdict and cost, then every processed instruction with the registers and slots it changed."""
+    verdict = Raw('<span class="ok">accepted</span>' if v.accepted else '<span class="bad">rejected</span>')
+    figures = cards([("verdict", verdict), ("insns processed", v.insns_processed), ("states kept", v.total_states),
+                     ("most at one insn", v.max_states_per_insn), ("peak states", v.peak_states)])  # fmt: skip
+    reason = "" if v.accepted else f'<p class="bad">{esc(v.message)} <span class="dim">[{esc(v.errno)}]</span></p>'
+    return figures + reason + details("the kernel's own log, level 2", log(v, prog), opened=True)
+
+
+def log(v: Any, prog: Program, most: int = 1500) -> str:
+    """The level-2 log as a table; its lines carry their instruction so that they light up with it."""
+    lines = v.log(2).splitlines()
+    rows: list[str] = []
+    for line in lines[:most]:
+        head = line.split(":", 1)[0]
+        text, _, state = line.partition("; ") if "(" in line[:12] else ("", "", line)
+        pc = int(head) if head.isdigit() else -1
+        cells = [text.strip(), state.strip()] if text else [line if pc < 0 else "", "" if pc < 0 else state]
+        rows.append(row(cells, prog.name, pc, numbers=0))
+    if len(lines) > most:
+        rows.append(row([f"… {len(lines) - most} more lines", ""], numbers=0))
+    return table(["instruction", "state"], rows, f"verifier log of {prog.name}")
+
+
+def native(prog: Program, codes: list[Any]) -> str:
+    """Native code of several targets side by side, one row group per eBPF instruction."""
+    heads = ["pc", "eBPF", *(f"{c.target} ({len(c.bytes)} bytes)" for c in codes)]
+    columns: list[dict[int, list[str]]] = []
+    for code in codes:
+        by_pc: dict[int, list[str]] = {}
+        for native_row in code.insns:
+            by_pc.setdefault(native_row.owner, []).append(f"{native_row.addr:4x}  {native_row.text}")
+        columns.append(by_pc)
+    rows = [row(["", "prologue", *("\n".join(c.get(-1, [])) for c in columns)], kind="src")]
+    for pc, insn in enumerate(prog.insns):
+        if insn is not None:
+            cells = [pc, format_insn(insn), *("\n".join(c.get(pc, [])) for c in columns)]
+            rows.append(row(cells, prog.name, pc))
+    rows.append(row(["", "epilogue", *("\n".join(c.get(-2, [])) for c in columns)], kind="src"))
+    return table(heads, rows, f"native code of {prog.name}")
+
+
+def runs(heads: list[str], results: list[list[str]]) -> str:
+    """Packets against engines."""
+    return table(heads, (row(r) for r in results), "runs")
