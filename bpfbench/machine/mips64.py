@@ -38,7 +38,6 @@ GP, SP, FP, RA = 28, 29, 30, 31
 ROWS: Final[list[Encoding]] = [
     # aliases first: the first row that matches a word names it
     Pattern("nop",    "00000000000000000000000000000000",            "nop"),
-    Pattern("move",   "000000 rs:5 00000 rd:5 00000 101101",         "move {rd}, {rs}"),
     Pattern("negu",   "000000 00000 rt:5 rd:5 00000 100011",         "negu {rd}, {rt}"),
     Pattern("dnegu",  "000000 00000 rt:5 rd:5 00000 101111",         "dnegu {rd}, {rt}"),
     # three registers

@@ -1,0 +1,728 @@
+"""MIPS64: eBPF registers are machine registers; 32-bit operations sign-extend, so much is about extending.
+
+    r0 v0   r1-r5 a0-a4   r6-r9 s0-s3   r10 fp   r11 at   tail-call count a5   temporaries t4-t9
+
+    caller's sp ->  | s0-s3 fp ra, those used  |
+    fp = r10    ->  | eBPF stack               |  rounded to 16 bytes
+                    | caller-saved registers   |  around calls
+    sp          ->  +--------------------------+
+
+A branch reaches 128 KiB.  One that would have to go further is *converted*: the inverted branch jumps over an absolute
+`j`.  Converting lengthens the code, so the body is swept until nothing changes.  Jumps use the absolute form always,
+hence each is a relocation against the place of the image.
+
+Signed division, sign-extending moves and loads and bpf-to-bpf calls are our own: the kernel's generator has none.
+
+Sources: arch/mips/net/bpf_jit_comp.c, bpf_jit_comp64.c of Linux 6.1 and 6.12; MIPS n64 ABI.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from bpfbench.errors import JitError
+from bpfbench.isa import ops
+from bpfbench.jit.code import Relocation
+from bpfbench.jit.target import Sweep, Target, Unit
+from bpfbench.machine.mips64 import (
+    A0, A1, A2, A3, A4, A5, A6, A7, AT, FP, GP, MIPS64, RA, REGS, S0, S1, S2, S3, S7, SP, T4, T5, T6, T7, T8, T9, V0,
+    V1, ZERO,
+)  # fmt: skip
+from bpfbench.machine.pattern import Encoding, Machine
+
+# fmt: off
+#: eBPF r0..r10, the auxiliary register
+REG: Final = [V0, A0, A1, A2, A3, A4, S0, S1, S2, S3, FP, AT]
+CALLEE_SAVED: Final = [*range(S0, S7 + 1), GP, FP, RA]
+CALLER_SAVED: Final = [A5, A6, A7]
+TAIL_COUNT: Final = A5
+ONES: Final = V1                # before release 2: holds 0xffffffff for zero extension
+MAX_TAIL_CALLS: Final = 33
+TAIL_CALL_SKIP: Final = 4       # a tail call enters behind the instruction that sets the count
+MAX_ITERATIONS: Final = 8
+REACH: Final = (-0x20000, 0x1FFFF)
+#: Offsets in the kernel's structures that a tail call reads.
+MAX_ENTRIES: Final = 36         # struct bpf_array: map.max_entries
+PROGRAMS: Final = 272           # struct bpf_array: ptrs
+ENTRY: Final = 48               # struct bpf_prog: bpf_func
+
+R = MIPS64.row
+#            eBPF fn    32 bits    64 bits
+ALU: Final[dict[int, tuple[Encoding, Encoding]]] = {
+    ops.ADD:  (R("addu"), R("daddu")), ops.SUB: (R("subu"), R("dsubu")),
+    ops.AND:  (R("and"), R("and")),    ops.OR:  (R("or"), R("or")),      ops.XOR:  (R("xor"), R("xor")),
+    ops.LSH:  (R("sllv"), R("dsllv")), ops.RSH: (R("srlv"), R("dsrlv")), ops.ARSH: (R("srav"), R("dsrav")),
+}
+#            eBPF fn    32 bits    64 bits: amounts below 32, from 32 on
+SHIFT: Final[dict[int, tuple[Encoding, Encoding, Encoding]]] = {
+    ops.LSH:  (R("sll"), R("dsll"), R("dsll32")),
+    ops.RSH:  (R("srl"), R("dsrl"), R("dsrl32")),
+    ops.ARSH: (R("sra"), R("dsra"), R("dsra32")),
+}
+BITS_IMM: Final = {ops.AND: R("andi"), ops.OR: R("ori"), ops.XOR: R("xori")}
+#            eBPF fn    32 bits    64 bits   where the result is
+DIVIDE: Final[dict[int, tuple[Encoding, Encoding, Encoding]]] = {
+    ops.DIV:  (R("divu"), R("ddivu"), R("mflo")), ops.MOD:  (R("divu"), R("ddivu"), R("mfhi")),
+    ops.SDIV: (R("div"),  R("ddiv"),  R("mflo")), ops.SMOD: (R("div"),  R("ddiv"),  R("mfhi")),
+}
+LOADS: Final = {1: R("lbu"), 2: R("lhu"), 4: R("lwu"), 8: R("ld")}
+SIGNED_LOADS: Final = {1: R("lb"), 2: R("lh"), 4: R("lw")}
+STORES: Final = {1: R("sb"), 2: R("sh"), 4: R("sw"), 8: R("sd")}
+ATOMIC_ALU: Final = {ops.A_ADD: ops.ADD, ops.A_AND: ops.AND, ops.A_OR: ops.OR, ops.A_XOR: ops.XOR}
+
+NEVER, ALWAYS, NO_BITS = 0x100, 0x101, 0x102        # conditions besides those of eBPF
+INVERSE: Final = {
+    ALWAYS: NEVER, ops.JEQ: ops.JNE, ops.JNE: ops.JEQ, ops.JSET: NO_BITS, ops.JGT: ops.JLE, ops.JLE: ops.JGT,
+    ops.JGE: ops.JLT, ops.JLT: ops.JGE, ops.JSGT: ops.JSLE, ops.JSLE: ops.JSGT, ops.JSGE: ops.JSLT, ops.JSLT: ops.JSGE,
+}
+ORDER: Final = (ops.JGT, ops.JGE, ops.JLT, ops.JLE, ops.JSGT, ops.JSGE, ops.JSLT, ops.JSLE)
+SIGNED: Final = (ops.JSGT, ops.JSGE, ops.JSLT, ops.JSLE)
+STRICT_UP: Final = (ops.JGT, ops.JLE, ops.JSGT, ops.JSLE)      # compared as src < dst, or dst < imm + 1
+#: The comparison's result is 1 when this condition holds ...
+BY_REGISTER: Final = (ops.JGT, ops.JLT, ops.JSGT, ops.JSLT)
+BY_IMMEDIATE: Final = (ops.JLT, ops.JLE, ops.JSLT, ops.JSLE)
+
+ADDIU, DADDIU, LUI, ORI, NOP = R("addiu"), R("daddiu"), R("lui"), R("ori"), R("nop")
+BEQ, BNE, BLTZ, J, JR, JALR = R("beq"), R("bne"), R("bltz"), R("j"), R("jr"), R("jalr")
+DADDU, SUBU, DSUBU, AND, OR = R("daddu"), R("subu"), R("dsubu"), R("and"), R("or")
+DSLL, DSRL, DSLL32, DSRL32, DINSU, SLL, SRL, SRA = (R(n) for n in "dsll dsrl dsll32 dsrl32 dinsu sll srl sra".split())
+SLT, SLTU, SLTI, SLTIU, ANDI = (R(n) for n in "slt sltu slti sltiu andi".split())
+LL, SC, LLD, SCD, LD, SD, LWU, SYNC = (R(n) for n in "ll sc lld scd ld sd lwu sync".split())
+WSBH, ROTR, DSBH, DSHD, MUL, DMULTU, MFLO = (R(n) for n in "wsbh rotr dsbh dshd mul dmultu mflo".split())
+# fmt: on
+
+
+def fits_alu(fn: int, imm: int) -> bool:
+    """Has `fn` an immediate form for this number (perhaps as another operation)?"""
+    if fn in SHIFT:
+        return True
+    if fn == ops.ADD:
+        return -0x8000 <= imm <= 0x7FFF
+    if fn == ops.SUB:
+        return -0x7FFF <= imm <= 0x8000
+    if fn in BITS_IMM:
+        return 0 <= imm <= 0xFFFF
+    if fn == ops.MUL:
+        return imm == 0 or imm > 0 and imm & (imm - 1) == 0
+    return fn in (ops.DIV, ops.MOD) and 0 < imm <= 0x10000 and imm & (imm - 1) == 0
+
+
+def simplified(fn: int, imm: int) -> tuple[int, int] | None:
+    """The cheapest operation that does the same, None if nothing is to be done."""
+    if fn in (ops.MUL, ops.DIV):
+        if imm == 1:
+            return None
+        if imm == 0:
+            return ops.AND, 0
+        return (ops.LSH if fn == ops.MUL else ops.RSH), imm.bit_length() - 1
+    if fn == ops.MOD:
+        return ops.AND, imm - 1
+    if imm == 0 and fn != ops.AND:
+        return None
+    return fn, imm
+
+
+def fits_branch(cond: int, imm: int) -> bool:
+    """Has this comparison an immediate form for this number?"""
+    if cond == NEVER:
+        return True
+    if cond in (ops.JSET, NO_BITS):
+        return 0 <= imm <= 0xFFFF
+    if cond not in ORDER:
+        return False
+    return -0x8000 <= imm + (1 if cond in STRICT_UP else 0) <= 0x7FFF
+
+
+def decided(fn: int, imm: int, wide: bool) -> int:
+    """`fn`, or ALWAYS or NEVER where the number decides by itself."""
+    never = always = False
+    if fn in (ops.JSET, ops.JLT):
+        never = imm == 0
+    elif fn == ops.JGE:
+        always = imm == 0
+    elif fn == ops.JGT:
+        never = imm == -1
+    elif fn == ops.JLE:
+        always = imm == -1
+    elif not wide:
+        never = fn == ops.JSGT and imm == 0x7FFF_FFFF or fn == ops.JSLT and imm == -0x8000_0000
+        always = fn == ops.JSGE and imm == -0x8000_0000 or fn == ops.JSLE and imm == 0x7FFF_FFFF
+    return NEVER if never else ALWAYS if always else fn
+
+
+class Mips64Target(Target):
+    name: ClassVar[str] = "mips64"
+    machine: ClassVar[Machine] = MIPS64
+    frame_pointer: ClassVar[str] = REGS[FP]
+
+    def __init__(self, unit: Unit, features: dict[str, bool], kernel: tuple[int, int]) -> None:
+        super().__init__(unit, features, kernel)
+        self.uses_frame = any(i is not None and 10 in (i.dst, i.src) for i in unit.insns)
+        self.uses_tail_count = False
+        self.uses_ones = False
+        self.clobbered: set[int] = set()
+        self.converted: set[int] = set()
+        self.conversions = 0
+        self.reserved = 0               # bytes for caller-saved registers, found while sweeping
+        self.stack_size = 0
+        self.saved_size = 0
+
+    # ---------------------------------------------------------------------------------------------------------- passes
+    def passes(self, sweep: Sweep) -> None:
+        """Find out which registers are used, settle the offsets, then the image."""
+        sweep("B", True)
+        for turn in range(MAX_ITERATIONS):
+            if turn == MAX_ITERATIONS - 2:
+                self.converted.update(range(len(self.unit.insns)))
+            before, self.conversions = self.offsets[:-1], 0
+            sweep("PBE", True)
+            if self.offsets[:-1] == before and not self.conversions:
+                break
+        else:
+            raise JitError("mips64: branch offsets did not settle")
+        sweep("PBE", False)
+
+    # ------------------------------------------------------------------------------------------- prologue and epilogue
+    def prologue(self) -> None:
+        frame = self.layout
+        self.emit(ORI, TAIL_COUNT, ZERO, MAX_TAIL_CALLS)
+        for used, reg in ((self.uses_frame, FP), (self.uses_tail_count, TAIL_COUNT), (self.uses_ones, ONES)):
+            if used:
+                self.clobbered.add(reg)
+        saved = [r for r in CALLEE_SAVED if r in self.clobbered]
+        self.saved_size = (8 * len(saved) + 15) & ~15
+        locals_size = (self.unit.stack_depth + 15) & ~15
+        self.stack_size = (self.saved_size + locals_size + self.reserved + 15) & ~15
+        self.reserved = 0
+        at = self.stack_size - self.saved_size
+        frame.stack_size = locals_size
+        frame.cfa(0, REGS[SP], 0)
+        if self.stack_size:
+            self.emit(DADDIU, SP, SP, -self.stack_size)
+            frame.cfa(self.here, REGS[SP], self.stack_size)
+        self.save(saved, at)
+        for i, reg in enumerate(saved):
+            frame.saved(self.here, REGS[reg], 8 * i - self.saved_size)
+        frame.slot("stack", -self.saved_size - locals_size, locals_size)
+        if self.uses_frame:
+            self.emit(DADDIU, FP, SP, at)
+        if self.uses_ones:
+            self.make_ones()
+
+    def epilogue(self) -> None:
+        # the return value of a program is an int; a function of ours returns all 64 bits
+        self.leave(RA, extend=self.unit.index == 0)
+
+    def leave(self, to: int, extend: bool) -> None:
+        """Take down the frame and jump to the address in `to`."""
+        self.restore([r for r in CALLEE_SAVED if r in self.clobbered], self.stack_size - self.saved_size)
+        if self.stack_size:
+            self.emit(DADDIU, SP, SP, self.stack_size)
+        self.emit(JR, to)
+        if extend:
+            self.emit(SLL, V0, V0, 0)
+        else:
+            self.emit(NOP)
+
+    def save(self, regs: list[int], at: int) -> None:
+        for i, reg in enumerate(regs):
+            self.emit(SD, reg, at + 8 * i, SP)
+
+    def restore(self, regs: list[int], at: int) -> None:
+        for i, reg in enumerate(regs):
+            self.emit(LD, reg, at + 8 * i, SP)
+
+    def make_ones(self) -> None:
+        self.emit(DADDIU, ONES, ZERO, -1)
+        self.emit(DSRL32, ONES, ONES, 0)
+
+    # ----------------------------------------------------------------------------------------------------------- moves
+    def mov_reg(self, wide: bool, dst: int, src: int) -> None:
+        self.copy(REG[dst], REG[src])
+        self.zext_result(wide, REG[dst])
+
+    def mov_imm(self, wide: bool, dst: int, imm: int) -> None:
+        self.constant(REG[dst], imm)
+        self.zext_result(wide, REG[dst])
+
+    def mov_sx(self, wide: bool, bits: int, dst: int, src: int) -> None:
+        rd = REG[dst]
+        if bits == 32:
+            self.sext(rd, REG[src])
+        else:
+            self.emit(SLL, rd, REG[src], 32 - bits)
+            self.emit(SRA, rd, rd, 32 - bits)
+            self.clobbered.add(rd)
+        self.zext_result(wide, rd)
+
+    def mov_wide(self, dst: int, value: int) -> None:
+        """16 bits at a time, leading and inner zeros left out."""
+        rd = REG[dst]
+        self.clobbered.add(rd)
+        if value >= 0xFFFF_FFFF_FFFF_8000 or value < 0x8000:
+            self.emit(DADDIU, rd, ZERO, (value & 0xFFFF ^ 0x8000) - 0x8000)
+            return
+        if value >= 0xFFFF_FFFF_8000_0000 or 0xFFFF < value < 0x8000_0000:
+            self.emit(LUI, rd, value >> 16 & 0xFFFF)
+            self.emit(ORI, rd, rd, value & 0xFFFF)
+            return
+        started, shift = False, 0
+        for k in range(4):
+            half = value >> (48 - 16 * k) & 0xFFFF
+            shift += 16 if started else 0
+            if half:
+                self.shift_wide(ops.LSH, rd, rd, shift)
+                self.emit(ORI, rd, rd if started else ZERO, half)
+                started, shift = True, 0
+        self.shift_wide(ops.LSH, rd, rd, shift)
+
+    def mov_address(self, dst: int, kind: str, symbol: str, addend: int) -> None:
+        """Always six instructions: the address is not known yet."""
+        rd = REG[dst]
+        self.clobbered.add(rd)
+        self.relocate(self.here, 24, kind, symbol, "abs64", addend)
+        self.emit(LUI, rd, 0)
+        for _ in range(2):
+            self.emit(ORI, rd, rd, 0)
+            self.emit(DSLL, rd, rd, 16)
+        self.emit(ORI, rd, rd, 0)
+
+    def zext(self, dst: int, src: int) -> None:
+        if dst != src:
+            self.copy(REG[dst], REG[src])
+        self.zext_word(REG[dst])
+
+    def copy(self, rd: int, rs: int) -> None:
+        self.emit(ORI, rd, rs, 0)
+        self.clobbered.add(rd)
+
+    def constant(self, rd: int, imm: int) -> None:
+        """rd = a 32-bit number, sign-extended."""
+        if -0x8000 <= imm <= 0x7FFF:
+            self.emit(ADDIU, rd, ZERO, imm)
+        else:
+            self.emit(LUI, rd, imm >> 16 & 0xFFFF)
+            self.emit(ORI, rd, rd, imm & 0xFFFF)
+        self.clobbered.add(rd)
+
+    def sext(self, rd: int, rs: int) -> None:
+        """rd = the low word of rs, sign-extended: what 32-bit operations need to be defined."""
+        self.emit(SLL, rd, rs, 0)
+        self.clobbered.add(rd)
+
+    def zext_word(self, rd: int) -> None:
+        if self.has("mips_r2"):
+            self.emit(DINSU, rd, ZERO, 31)
+        else:
+            self.emit(AND, rd, rd, ONES)
+            self.uses_ones = True
+        self.clobbered.add(rd)
+
+    def zext_result(self, wide: bool, rd: int) -> None:
+        """Clear the upper half of a 32-bit result, unless the program has an instruction for that."""
+        if not wide and not self.unit.zext_inserted:
+            self.zext_word(rd)
+
+    # ------------------------------------------------------------------------------------------------------ arithmetic
+    def alu_reg(self, fn: int, wide: bool, dst: int, src: int) -> None:
+        self.operate(fn, wide, dst, REG[src])
+
+    def alu_imm(self, fn: int, wide: bool, dst: int, imm: int) -> None:
+        self.operate_imm(fn, wide, dst, imm)
+
+    def mul_reg(self, wide: bool, dst: int, src: int) -> None:
+        self.operate(ops.MUL, wide, dst, REG[src])
+
+    def mul_imm(self, wide: bool, dst: int, imm: int) -> None:
+        self.operate_imm(ops.MUL, wide, dst, imm)
+
+    def div_reg(self, fn: int, wide: bool, dst: int, src: int) -> None:
+        self.operate(fn, wide, dst, REG[src])
+
+    def div_imm(self, fn: int, wide: bool, dst: int, imm: int) -> None:
+        self.operate_imm(fn, wide, dst, imm)
+
+    def shift_reg(self, fn: int, wide: bool, dst: int, src: int) -> None:
+        self.operate(fn, wide, dst, REG[src])
+
+    def shift_imm(self, fn: int, wide: bool, dst: int, imm: int) -> None:
+        self.operate_imm(fn, wide, dst, imm)
+
+    def needs_sext(self, fn: int) -> bool:
+        """Is this 32-bit operation defined for sign-extended operands only?"""
+        return fn not in (ops.AND, ops.OR, ops.XOR, ops.LSH)
+
+    def operate(self, fn: int, wide: bool, dst: int, rs: int) -> None:
+        rd = REG[dst]
+        if not wide and self.needs_sext(fn):
+            self.sext(rd, rd)
+            self.sext(T4, rs)
+            rs = T4
+        self.alu(fn, wide, rd, rs)
+        self.zext_result(wide, rd)
+
+    def operate_imm(self, fn: int, wide: bool, dst: int, imm: int) -> None:
+        rd = REG[dst]
+        extend = not wide and self.needs_sext(fn)
+        if not fits_alu(fn, imm):
+            if extend:
+                self.sext(rd, rd)
+            self.constant(T4, imm)
+            self.alu(fn, wide, rd, T4)
+        else:
+            cheaper = simplified(fn, imm)
+            if cheaper is not None:
+                if extend:
+                    self.sext(rd, rd)
+                self.alu_constant(cheaper[0], wide, rd, cheaper[1])
+        self.zext_result(wide, rd)
+
+    def alu(self, fn: int, wide: bool, rd: int, rs: int) -> None:
+        self.clobbered.add(rd)
+        if fn in ALU:
+            self.emit(ALU[fn][wide], rd, rd, rs)
+        elif fn == ops.MUL:
+            if wide:
+                self.emit(DMULTU, rd, rs)
+                self.emit(MFLO, rd)
+            else:
+                self.emit(MUL, rd, rd, rs)
+        else:
+            narrow, full, result = DIVIDE[fn]
+            self.emit(full if wide else narrow, rd, rs)
+            self.emit(result, rd)
+
+    def alu_constant(self, fn: int, wide: bool, rd: int, imm: int) -> None:
+        self.clobbered.add(rd)
+        if fn in BITS_IMM:
+            self.emit(BITS_IMM[fn], rd, rd, imm & 0xFFFF)
+        elif fn in SHIFT:
+            if wide:
+                self.shift_wide(fn, rd, rd, imm)
+            else:
+                self.emit(SHIFT[fn][0], rd, rd, imm)
+        else:
+            self.emit(DADDIU if wide else ADDIU, rd, rd, imm if fn == ops.ADD else -imm)
+
+    def shift_wide(self, fn: int, rd: int, rs: int, amount: int) -> None:
+        if amount >= 32:
+            self.emit(SHIFT[fn][2], rd, rs, amount - 32)
+        elif amount:
+            self.emit(SHIFT[fn][1], rd, rs, amount)
+
+    def neg(self, wide: bool, dst: int) -> None:
+        rd = REG[dst]
+        self.clobbered.add(rd)
+        if wide:
+            self.emit(DSUBU, rd, ZERO, rd)
+            return
+        self.sext(rd, rd)
+        self.emit(SUBU, rd, ZERO, rd)
+        self.zext_result(False, rd)
+
+    def byte_order(self, fn: int, bits: int, dst: int) -> None:
+        rd = REG[dst]
+        self.clobbered.add(rd)
+        if fn == ops.LE:
+            if bits == 32:
+                self.zext_word(rd)
+            elif bits == 16:
+                self.emit(ANDI, rd, rd, 0xFFFF)
+            return
+        if bits == 64:
+            self.swap_doubleword(rd)
+            return
+        self.sext(rd, rd)
+        if not self.has("mips_r2"):
+            self.swap_by_shifts(bits, rd)
+        elif bits == 32:
+            self.emit(WSBH, rd, rd)
+            self.emit(ROTR, rd, rd, 16)
+        else:
+            self.emit(WSBH, rd, rd)
+            self.emit(ANDI, rd, rd, 0xFFFF)
+        self.zext_word(rd)
+
+    def swap_doubleword(self, rd: int) -> None:
+        if self.has("mips_r2"):
+            self.emit(DSBH, rd, rd)
+            self.emit(DSHD, rd, rd)
+            return
+        self.emit(DSLL32, T7, rd, 0)
+        self.emit(DSRL32, rd, rd, 0)
+        self.emit(OR, rd, rd, T7)
+        self.emit(ORI, T7, ZERO, 0xFFFF)
+        self.emit(DSLL32, T6, T7, 0)
+        self.emit(OR, T6, T6, T7)
+        self.swap_parts(rd, T6, 16)
+        self.emit(LUI, T7, 0xFF)
+        self.emit(ORI, T7, T7, 0xFF)
+        self.emit(DSLL32, T6, T7, 0)
+        self.emit(OR, T6, T6, T7)
+        self.swap_parts(rd, T6, 8)
+
+    def swap_parts(self, rd: int, mask: int, bits: int) -> None:
+        """Exchange neighbouring groups of `bits` bits."""
+        self.emit(AND, T9, rd, mask)
+        self.emit(DSLL, T9, T9, bits)
+        self.emit(DSRL, rd, rd, bits)
+        self.emit(AND, rd, rd, mask)
+        self.emit(OR, rd, rd, T9)
+
+    def swap_by_shifts(self, bits: int, rd: int) -> None:
+        if bits == 16:
+            self.emit(ANDI, T8, rd, 0xFF00)
+            self.emit(SRL, T8, T8, 8)
+            self.emit(ANDI, rd, rd, 0xFF)
+            self.emit(SLL, rd, rd, 8)
+            self.emit(OR, rd, rd, T8)
+            return
+        self.emit(SLL, T8, rd, 16)
+        self.emit(SRL, rd, rd, 16)
+        self.emit(OR, rd, rd, T8)
+        self.emit(LUI, T9, 0xFF)
+        self.emit(ORI, T9, T9, 0xFF)
+        self.emit(AND, T8, rd, T9)
+        self.emit(SLL, T8, T8, 8)
+        self.emit(SRL, rd, rd, 8)
+        self.emit(AND, rd, rd, T9)
+        self.emit(OR, rd, rd, T8)
+
+    # ---------------------------------------------------------------------------------------------------------- memory
+    def load(self, size: int, dst: int, src: int, off: int) -> None:
+        self.emit(LOADS[size], REG[dst], off, REG[src])
+        self.clobbered.add(REG[dst])
+
+    def load_sx(self, size: int, dst: int, src: int, off: int) -> None:
+        self.emit(SIGNED_LOADS[size], REG[dst], off, REG[src])
+        self.clobbered.add(REG[dst])
+
+    def store(self, size: int, dst: int, off: int, src: int) -> None:
+        self.emit(STORES[size], REG[src], off, REG[dst])
+
+    def store_imm(self, size: int, dst: int, off: int, imm: int) -> None:
+        self.constant(T4, imm)
+        self.emit(STORES[size], T4, off, REG[dst])
+
+    def atomic(self, fn: int, size: int, dst: int, off: int, src: int) -> None:
+        rd, rs, fetch = REG[dst], REG[src], fn & 1 == 1
+        if fn == ops.CMPXCHG:
+            self.compare_exchange(size, rd, off, rs)
+        elif size == 8:
+            self.exchange(fn, LLD, SCD, T6, T7, rd, off, rs)
+        elif fetch:
+            if rs == rd:
+                self.copy(T4, rd)
+                rd = T4
+            self.sext(rs, rs)
+            self.exchange(fn, LL, SC, T9, T8, rd, off, rs)
+            self.zext_result(False, rs)
+        else:
+            self.sext(T4, rs)
+            self.exchange(fn, LL, SC, T9, T8, rd, off, T4)
+
+    def exchange(self, fn: int, load: Encoding, store: Encoding, old: int, new: int, rd: int, off: int, rs: int) -> None:
+        """Load linked, operate, store conditionally, again if that failed."""
+        self.emit(load, old, off, rd)
+        if fn == ops.XCHG:
+            self.move(new, rs)
+        else:
+            self.emit(ALU[ATOMIC_ALU[fn & ~1]][load is LLD], new, old, rs)
+        self.emit(store, new, off, rd)
+        self.emit(BEQ, new, ZERO, -16)
+        self.emit(NOP)
+        if fn & 1:
+            self.move(rs, old)
+            self.clobbered.add(rs)
+
+    def compare_exchange(self, size: int, rd: int, off: int, rs: int) -> None:
+        if size == 8:
+            self.compare_and_swap(LLD, SCD, T6, T7, rd, off, rs, V0)
+            return
+        result = T4 if rd == V0 else V0         # the address must survive
+        self.sext(result, V0)
+        self.sext(T5, rs)
+        self.compare_and_swap(LL, SC, T9, T8, rd, off, T5, result)
+        if rd == V0:
+            self.copy(V0, T4)
+        self.zext_result(False, V0)
+
+    def compare_and_swap(
+        self, load: Encoding, store: Encoding, old: int, new: int, rd: int, off: int, rs: int, expected: int
+    ) -> None:
+        self.emit(load, old, off, rd)
+        self.emit(BNE, old, expected, 12)
+        self.move(new, rs)
+        self.emit(store, new, off, rd)
+        self.emit(BEQ, new, ZERO, -20)
+        self.move(expected, old)
+        self.clobbered.add(expected)
+
+    def move(self, rd: int, rs: int) -> None:
+        self.emit(DADDU, rd, ZERO, rs)
+
+    def load_acquire(self, size: int, dst: int, src: int, off: int) -> None:
+        self.load(size, dst, src, off)
+        self.emit(SYNC, 0)
+
+    def store_release(self, size: int, dst: int, off: int, src: int) -> None:
+        self.emit(SYNC, 0)
+        self.store(size, dst, off, src)
+
+    # --------------------------------------------------------------------------------------------------------- control
+    def jump(self, target: int) -> None:
+        if target != self.pc + self.consumed:
+            self.goto(self.offsets[target])
+
+    def goto(self, addr: int) -> None:
+        """An absolute jump to byte `addr` of this function, with an empty delay slot."""
+        self.relocate(self.here, 4, "code", f"function#{self.unit.index}", "jump26", addr)
+        self.emit(J, (self.base + addr) & 0x0FFF_FFFC)
+        self.emit(NOP)
+
+    def branch_reg(self, fn: int, wide: bool, dst: int, src: int, target: int) -> None:
+        if target == self.pc + 1:
+            return
+        ra, rb = REG[dst], REG[src]
+        if dst == src and fn != ops.JSET:
+            fn = NEVER if fn in (ops.JNE, ops.JLT, ops.JGT, ops.JSGT, ops.JSLT) else ALWAYS
+        cond, off = self.prepare(fn, target)
+        if not wide:
+            self.sext(T4, ra)
+            self.sext(T5, rb)
+            ra, rb = T4, T5
+        self.branch(cond, ra, rb, off)
+        self.finish(cond, target)
+
+    def branch_imm(self, fn: int, wide: bool, dst: int, imm: int, target: int) -> None:
+        if target == self.pc + 1:
+            return
+        cond, off = self.prepare(decided(fn, imm, wide), target)
+        ra, spare = REG[dst], T4
+        if not wide:
+            self.sext(T4, ra)
+            ra, spare = T4, T5
+        if fits_branch(cond, imm):
+            self.branch_constant(cond, ra, imm, off)
+        else:
+            self.constant(spare, imm)
+            self.branch(cond, ra, spare, off)
+        self.finish(cond, target)
+
+    def prepare(self, cond: int, target: int) -> tuple[int, int]:
+        """The condition and distance to emit: as asked, or inverted over an absolute jump."""
+        pc = self.pc
+        if self.offsets[pc] == 0 or cond == NEVER:
+            return cond, 0
+        if cond == ALWAYS:
+            self.converted.add(pc)
+        off = self.offsets[target] - self.offsets[pc + 1] + 4
+        if pc not in self.converted and REACH[0] <= off <= REACH[1]:
+            return cond, off
+        if pc not in self.converted:
+            self.conversions += 1
+            self.converted.add(pc)
+        return INVERSE[cond], 12
+
+    def finish(self, cond: int, target: int) -> None:
+        """The delay slot, and the absolute jump of a converted branch."""
+        if cond != NEVER:
+            self.emit(NOP)
+        if self.pc in self.converted:
+            self.goto(self.offsets[target])
+
+    def branch(self, cond: int, ra: int, rb: int, off: int) -> None:
+        if cond == ops.JEQ:
+            self.emit(BEQ, ra, rb, off)
+        elif cond == ops.JNE:
+            self.emit(BNE, ra, rb, off)
+        elif cond in (ops.JSET, NO_BITS):
+            self.emit(AND, T9, ra, rb)
+            self.emit(BNE if cond == ops.JSET else BEQ, T9, ZERO, off)
+        elif cond in ORDER:
+            row = SLT if cond in SIGNED else SLTU
+            a, b = (rb, ra) if cond in STRICT_UP else (ra, rb)
+            self.emit(row, T9, a, b)
+            self.emit(BNE if cond in BY_REGISTER else BEQ, T9, ZERO, off)
+
+    def branch_constant(self, cond: int, ra: int, imm: int, off: int) -> None:
+        if cond in (ops.JSET, NO_BITS):
+            self.emit(ANDI, T9, ra, imm)
+            self.emit(BNE if cond == ops.JSET else BEQ, T9, ZERO, off)
+        elif cond in ORDER:
+            row = SLTI if cond in SIGNED else SLTIU
+            self.emit(row, T9, ra, imm + 1 if cond in STRICT_UP else imm)
+            self.emit(BNE if cond in BY_IMMEDIATE else BEQ, T9, ZERO, off)
+
+    def call(self, symbol: str) -> None:
+        self.call_address("helper", symbol)
+
+    def call_address(self, kind: str, symbol: str) -> None:
+        """Kernel text lies in the upper 2 GiB: a sign-extended 32-bit number."""
+        kept = [r for r in CALLER_SAVED if r in self.clobbered]
+        self.reserved = max(self.reserved, 8 * len(kept))
+        self.save(kept, 0)
+        self.relocate(self.here, 2, kind, symbol, "hi16")
+        self.emit(LUI, T6, 0)
+        self.relocate(self.here, 2, kind, symbol, "lo16")
+        self.emit(ORI, T6, T6, 0)
+        self.emit(JALR, RA, T6)
+        self.emit(NOP)
+        self.restore(kept, 0)
+        if self.uses_ones:
+            self.make_ones()
+        self.clobbered.update((RA, V0, V1))
+
+    def call_local(self, callee: int) -> None:
+        self.call_address("subprog", f"function#{callee}")
+
+    def tail_call(self) -> None:
+        """Three reasons to fall through: the index, the count, an empty slot."""
+        array, index = REG[2], REG[3]
+        self.emit(LWU, T6, MAX_ENTRIES, array)
+        self.emit(SLTU, T6, index, T6)
+        self.emit(BEQ, T6, ZERO, self.distance(self.pc + 1) - 4)
+        self.emit(DADDIU, TAIL_COUNT, TAIL_COUNT, -1)
+        self.emit(BLTZ, TAIL_COUNT, self.distance(self.pc + 1) - 4)
+        self.emit(DSLL, T6, index, 3)
+        self.emit(DADDU, T6, T6, array)
+        self.emit(LD, T6, PROGRAMS, T6)
+        self.emit(BEQ, T6, ZERO, self.distance(self.pc + 1) - 4)
+        self.emit(NOP)
+        self.emit(LD, T6, ENTRY, T6)
+        self.emit(DADDIU, T6, T6, TAIL_CALL_SKIP)
+        self.leave(T6, extend=True)
+        self.uses_tail_count = True
+
+    def exit(self) -> None:
+        if not self.is_last():
+            self.goto(self.offsets[-1])
+
+    # --------------------------------------------------------------------------------------------------------- linking
+    @classmethod
+    def patch(cls, code: bytearray, relocation: Relocation, base: int, value: int) -> None:
+        at, value = relocation.offset, (value + relocation.addend) & 0xFFFF_FFFF_FFFF_FFFF
+        word = int.from_bytes(code[at : at + 4], "little")
+        if relocation.form == "jump26":
+            if (base + at + 4 ^ value) & ~0x0FFF_FFFF:
+                raise JitError(f"mips64: a jump at {base + at:#x} does not reach {value:#x}")
+            word = word & ~0x03FF_FFFF | value >> 2 & 0x03FF_FFFF
+        elif relocation.form == "abs64":
+            for k, step in enumerate((0, 4, 12, 20)):
+                half = value >> (48 - 16 * k) & 0xFFFF
+                code[at + step : at + step + 2] = half.to_bytes(2, "little")
+            return
+        else:
+            if 0x8000_0000 <= value < 0xFFFF_FFFF_8000_0000:
+                raise JitError(f"mips64: address {value:#x} of {relocation.symbol} is not a sign-extended 32-bit number")
+            word = word & ~0xFFFF | (value >> 16 if relocation.form == "hi16" else value) & 0xFFFF
+        code[at : at + 4] = word.to_bytes(4, "little")
+
+    @classmethod
+    def veneer(cls, value: int) -> bytes:
+        """t9 = a 64-bit address, jump there."""
+        halves = [value >> shift & 0xFFFF for shift in (48, 32, 16, 0)]
+        code = LUI.encode([T9, halves[0]]) + ORI.encode([T9, T9, halves[1]])
+        for half in halves[2:]:
+            code += DSLL.encode([T9, T9, 16]) + ORI.encode([T9, T9, half])
+        return code + JR.encode([T9]) + NOP.encode([])
