@@ -47,7 +47,8 @@ def jit_files(args: argparse.Namespace) -> int:
 
     changes = _options(args)
     if args.batch:
-        return batch(args.batch, lambda record, prog: jit_record(record, args.target, args.kernel, changes).to_row())
+        return batch(args.batch, lambda record, prog: row(
+            jit_record(record, args.target, args.kernel, bb.verify, changes or None)))  # fmt: skip
     found = programs(args)
     if args.output and len(found) > 1:
         found = [one_program(args)]
@@ -61,6 +62,16 @@ def jit_files(args: argparse.Namespace) -> int:
         else:
             print(f"{prog.name}:\n{code.listing()}")
     return 0
+
+
+def row(code: Any) -> dict[str, Any]:
+    """The fields that a batch answers with."""
+    kept = ("offset", "size", "kind", "symbol")
+    relocations = [r.to_json() for r in code.relocations]
+    return {
+        "image": code.bytes.hex(), "functions": [f.length for f in code.functions],
+        "relocations": [{key: r[key] for key in kept} for r in relocations],
+    }  # fmt: skip
 
 
 def _compile(prog: Program, args: argparse.Namespace, changes: dict[str, bool]) -> Any:
