@@ -286,7 +286,7 @@ class Linker:
                 section, at = piece.section, piece.start + slot + imm + 1
             else:
                 section, at = self._symbol_section(symbol, piece, slot), symbol.value // SLOT + imm + 1
-        elif code == LDDW and src == PSEUDO_FUNC and symbol is not None:
+        elif code == LDDW and symbol is not None and self._symbol_section(symbol, piece, slot).name == ".text":
             section, at = self._symbol_section(symbol, piece, slot), (symbol.value + imm) // SLOT
         else:
             return None
@@ -309,7 +309,8 @@ class Linker:
         for slot in range(piece.count):
             callee = self._callee(piece, slot)
             if callee is not None:
-                self._patch(base + slot, imm=self.placed[id(callee)] - (base + slot) - 1)
+                src = PSEUDO_FUNC if self._fields(piece, slot)[0] == LDDW else PSEUDO_CALL
+                self._patch(base + slot, self.placed[id(callee)] - (base + slot) - 1, src)
             elif slot in piece.relocations:
                 self._relocate_symbol(piece, slot, base + slot)
 

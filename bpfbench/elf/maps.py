@@ -26,6 +26,11 @@ MMAPABLE: Final = 0x400            # BPF_F_MMAPABLE
 PIN_BY_NAME: Final = 1
 _INTS: Final = ("type", "max_entries", "map_flags", "numa_node", "key_size", "value_size", "pinning", "map_extra")
 _DATA: Final = (".rodata", ".data", ".bss")
+# kinds whose keys and values the kernel does not let BTF describe
+_UNTYPED: Final = (
+    "perf_event_array cgroup_array stack_trace array_of_maps hash_of_maps devmap devmap_hash cpumap xskmap sockmap "
+    "sockhash queue stack arena"
+).split()
 
 
 def data_kind(section: Section) -> str:
@@ -138,6 +143,8 @@ def parse_map(btf: Btf, name: str, definition: BtfType, where: Where, inner: boo
     spec.key_size, spec.value_size = numbers["key_size"], numbers["value_size"]
     spec.max_entries, spec.flags = numbers["max_entries"], numbers["map_flags"]
     spec.pinning, spec.extra = numbers["pinning"], numbers["map_extra"]
+    if spec.type in _UNTYPED:
+        spec.btf_key = spec.btf_value = 0
     if spec.type in ("ringbuf", "user_ringbuf") and spec.max_entries:
         spec.max_entries = page_rounded(spec.max_entries)
     return spec
