@@ -30,7 +30,8 @@ DISPLAY = {"IPython", "ipywidgets", "anywidget"}
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """Every module that a file imports, and whether it does so when it is imported itself."""
     tree = ast.parse(path.read_text())
-    inner = {id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for n in ast.walk(f)}
+    functions = [f for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    inner = {id(n) for f in functions for n in ast.walk(f)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

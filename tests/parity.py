@@ -1,0 +1,26 @@
+"""Agreement with real kernels, as tables: every parity script in turn.  `make parity` runs this.
+
+    parity_verifier.py   verdicts, messages, counts and states against the recordings of three kernels
+    parity_jit.py        native images against the recordings of eight machines
+    parity_live.py       data sets and generated programs against the running kernel, where bpf(2) is permitted
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    worst = 0
+    for script in sorted(HERE.glob("parity_*.py")):
+        print(f"\n== {script.stem} " + "=" * (100 - len(script.stem)), flush=True)
+        worst = max(worst, subprocess.call([sys.executable, str(script)], cwd=HERE.parent))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
