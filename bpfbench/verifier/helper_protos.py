@@ -6,9 +6,9 @@ ARG_* types, and the return value to its RET_* types:
     "map_update_elem"   int     map key value any        p
      name               ret     r1  r2  r3    r4         flags
 
-    map      ARG_CONST_MAP_PTR            size, size0  ARG_CONST_SIZE, …_OR_ZERO: length of the memory just before it
+    map      ARG_CONST_MAP_PTR            size, size0  ARG_CONST_SIZE, …_OR_ZERO: length of the memory before it
     key      ARG_PTR_TO_MAP_KEY           alloc0       ARG_CONST_ALLOC_SIZE_OR_ZERO: a constant, sizes the result
-    value    ARG_PTR_TO_MAP_VALUE         out          ARG_PTR_TO_UNINIT_MEM: written by the helper, may be uninitialised
+    value    ARG_PTR_TO_MAP_VALUE         out          ARG_PTR_TO_UNINIT_MEM: the helper writes all of it
     mem      ARG_PTR_TO_MEM               rmem wmem    the same with MEM_RDONLY (helper only reads), MEM_WRITE
     fixedN   ARG_PTR_TO_FIXED_SIZE_MEM    ctx any      ARG_PTR_TO_CTX, ARG_ANYTHING
     sk skc   full socket, sock_common     btf:T        ARG_PTR_TO_BTF_ID of kernel structure T (`*`: given by a map's BTF)
@@ -18,10 +18,10 @@ ARG_* types, and the return value to its RET_* types:
     X?       or NULL        X+flag        ro uninit write aligned release ringbuf local
 
 flags: g = GPL only, p = may be given packet pointers, s = may sleep, f = follows the fast-call contract (r1-r5 survive).
-Some helpers have another prototype in some program types: `VARIANTS`; or had another one in older kernels: `OLDER`.
+Some helpers have another prototype in some program types (`VARIANTS`) or had one in older kernels (`OLDER`).
 
-Availability is sets: what every program has (by capability), plus a set per program type, plus conditions on the attach
-type.  6.18 was asked itself for each of its program types and helpers (tests/verifier_tables), 6.1 and 6.12 from source.
+Availability is sets: what every program has (by capability), a set per program type, and conditions on the attach type.
+6.18 was asked itself for each of its program types and helpers (tests/verifier_tables); 6.1 and 6.12 are from source.
 
 Sources: kernel/bpf/helpers.c (`bpf_base_func_proto`), net/core/filter.c and kernel/trace/bpf_trace.c (`*_func_proto`),
 kernel/bpf/verifier.c (`check_map_func_compatibility`); slide 24.
@@ -127,7 +127,8 @@ class Arg:
 class HelperProto:
     """One prototype: `id`, `name` (without bpf_), `ret` (RET_*), `ret_null`, `ret_btf`, `args` and the four flags."""
 
-    __slots__ = ("id", "name", "ret", "ret_null", "ret_btf", "args", "gpl_only", "pkt_access", "might_sleep", "fastcall")
+    __slots__ = ("id", "name", "ret", "ret_null", "ret_btf", "args", "gpl_only", "pkt_access", "might_sleep",
+                 "fastcall")
 
     def __init__(self, number: int, name: str, ret: int, ret_null: bool, ret_btf: str, args: tuple[Arg, ...],
                  flags: str) -> None:
@@ -386,7 +387,8 @@ VARIANTS: Final[list[tuple[str, str, str, str, str]]] = [
     ("xdp_get_buff_len",   "tracing syscall",                  "int",    "btf:xdp_buff",               ""),
     # Programs that run in a task of their own ask for that task's class, not a packet's.
     ("get_cgroup_classid", "cgroup_skb socket_filter xdp cgroup_sock cgroup_sock_addr cgroup_sockopt cgroup_device "
-                           "cgroup_sysctl sk_msg sock_ops sk_skb sk_reuseport sk_lookup flow_dissector netfilter syscall "
+                           "cgroup_sysctl sk_msg sock_ops sk_skb sk_reuseport sk_lookup flow_dissector netfilter "
+                           "syscall "
                            + _TRACING,                         "int",    "",                           ""),
 ]
 
@@ -419,7 +421,8 @@ OLDER: Final[list[tuple[str, tuple[int, int], str, str, str]]] = [
 
 BASE: Final[list[tuple[str, tuple[int, int], str]]] = [
     # cap       since    helpers
-    ("",        (4, 18), "map_lookup_elem map_update_elem map_delete_elem get_prandom_u32 get_smp_processor_id tail_call "
+    ("",        (4, 18), "map_lookup_elem map_update_elem map_delete_elem get_prandom_u32 get_smp_processor_id "
+                         "tail_call "
                          "ktime_get_ns get_numa_node_id"),
     ("",        (5, 8),  "map_push_elem map_pop_elem map_peek_elem ktime_get_boot_ns ringbuf_output ringbuf_reserve "
                          "ringbuf_submit ringbuf_discard ringbuf_query"),
@@ -428,7 +431,8 @@ BASE: Final[list[tuple[str, tuple[int, int], str]]] = [
     ("",        (6, 16), "get_current_uid_gid"),
     ("bpf",     (6, 1),  "spin_lock spin_unlock jiffies64 per_cpu_ptr this_cpu_ptr timer_init timer_set_callback "
                          "timer_start timer_cancel kptr_xchg for_each_map_elem loop user_ringbuf_drain "
-                         "ringbuf_reserve_dynptr ringbuf_submit_dynptr ringbuf_discard_dynptr dynptr_from_mem dynptr_read "
+                         "ringbuf_reserve_dynptr ringbuf_submit_dynptr ringbuf_discard_dynptr dynptr_from_mem "
+                         "dynptr_read "
                          "dynptr_write dynptr_data"),
     ("bpf",     (6, 2),  "cgrp_storage_get cgrp_storage_delete"),
     ("bpf",     (6, 7),  "get_current_cgroup_id get_current_ancestor_cgroup_id"),
@@ -436,11 +440,13 @@ BASE: Final[list[tuple[str, tuple[int, int], str]]] = [
     ("perfmon", (4, 18), "trace_printk"),
     ("perfmon", (6, 1),  "get_current_task get_current_task_btf probe_read_user probe_read_kernel probe_read_user_str "
                          "probe_read_kernel_str snprintf_btf snprintf task_pt_regs trace_vprintk"),
-    ("perfmon", (6, 16), "copy_from_user copy_from_user_task find_vma get_branch_snapshot get_current_comm get_task_stack "
+    ("perfmon", (6, 16), "copy_from_user copy_from_user_task find_vma get_branch_snapshot get_current_comm "
+                         "get_task_stack "
                          "perf_event_read perf_event_read_value send_signal send_signal_thread"),
 ]
 # Converters of socket pointers: socket programs with CAP_PERFMON.
-SOCK_BASE: Final = ("skc_to_tcp6_sock skc_to_tcp_sock skc_to_tcp_timewait_sock skc_to_tcp_request_sock skc_to_udp6_sock "
+SOCK_BASE: Final = ("skc_to_tcp6_sock skc_to_tcp_sock skc_to_tcp_timewait_sock skc_to_tcp_request_sock "
+                    "skc_to_udp6_sock "
                     "skc_to_unix_sock skc_to_mptcp_sock")
 _CGROUP_CURRENT: Final = "get_current_uid_gid get_current_comm get_cgroup_classid current_task_under_cgroup"
 _SYNCOOKIE: Final = ("tcp_check_syncookie tcp_gen_syncookie tcp_raw_gen_syncookie_ipv4 tcp_raw_gen_syncookie_ipv6 "
@@ -451,7 +457,8 @@ _TRACE: Final = ("get_current_pid_tgid get_ns_current_pid_tgid get_current_cgrou
                  "get_current_task get_current_task_btf task_pt_regs get_current_uid_gid get_current_comm "
                  "trace_printk perf_event_read probe_read probe_read_str probe_read_user "
                  "probe_read_kernel probe_read_user_str probe_read_kernel_str current_task_under_cgroup send_signal "
-                 "send_signal_thread perf_event_read_value get_task_stack copy_from_user copy_from_user_task snprintf_btf "
+                 "send_signal_thread perf_event_read_value get_task_stack copy_from_user copy_from_user_task "
+                 "snprintf_btf "
                  "task_storage_get task_storage_delete snprintf get_func_ip get_branch_snapshot find_vma trace_vprintk "
                  "get_stackid get_stack perf_event_output get_attach_cookie probe_write_user")
 _SOCK_LOOKUP: Final = "sk_lookup_tcp sk_lookup_udp sk_release skc_lookup_tcp"
@@ -460,35 +467,44 @@ _CGROUP_RETVAL: Final = "get_retval set_retval"
 EXTRA: Final[dict[str, str]] = {
     "socket_filter": "skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid perf_event_output "
                      "ktime_get_coarse_ns",
-    "sched_cls":     "skb_store_bytes skb_load_bytes skb_load_bytes_relative skb_pull_data csum_diff csum_update csum_level "
+    "sched_cls":     "skb_store_bytes skb_load_bytes skb_load_bytes_relative skb_pull_data csum_diff csum_update "
+                     "csum_level "
                      "l3_csum_replace l4_csum_replace clone_redirect get_cgroup_classid skb_vlan_push skb_vlan_pop "
                      "skb_change_proto skb_change_type skb_adjust_room skb_change_tail skb_change_head "
                      "skb_get_tunnel_key skb_set_tunnel_key skb_get_tunnel_opt skb_set_tunnel_opt redirect "
                      "redirect_neigh redirect_peer get_route_realm get_hash_recalc set_hash_invalid set_hash "
-                     "perf_event_output skb_under_cgroup get_socket_cookie get_socket_uid fib_lookup check_mtu sk_fullsock "
+                     "perf_event_output skb_under_cgroup get_socket_cookie get_socket_uid fib_lookup check_mtu "
+                     "sk_fullsock "
                      "sk_storage_get sk_storage_delete skb_get_xfrm_state skb_cgroup_classid skb_cgroup_id "
                      "skb_ancestor_cgroup_id tcp_sock get_listener_sock skb_ecn_set_ce sk_assign skb_set_tstamp "
                      "ktime_get_coarse_ns " + _SOCK_LOOKUP + " " + _SYNCOOKIE,
-    "xdp":           "perf_event_output csum_diff xdp_adjust_head xdp_adjust_meta xdp_adjust_tail redirect redirect_map "
+    "xdp":           "perf_event_output csum_diff xdp_adjust_head xdp_adjust_meta xdp_adjust_tail redirect "
+                     "redirect_map "
                      "xdp_get_buff_len xdp_load_bytes xdp_store_bytes fib_lookup check_mtu ktime_get_coarse_ns "
                      + _SOCK_LOOKUP + " " + _SYNCOOKIE,
-    "cgroup_skb":    "get_local_storage skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid sk_fullsock "
-                     "sk_storage_get sk_storage_delete perf_event_output skb_cgroup_id skb_ancestor_cgroup_id sk_cgroup_id "
-                     "sk_ancestor_cgroup_id tcp_sock get_listener_sock skb_ecn_set_ce ktime_get_coarse_ns " + _SOCK_LOOKUP,
+    "cgroup_skb":    "get_local_storage skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid "
+                     "sk_fullsock "
+                     "sk_storage_get sk_storage_delete perf_event_output skb_cgroup_id skb_ancestor_cgroup_id "
+                     "sk_cgroup_id "
+                     "sk_ancestor_cgroup_id tcp_sock get_listener_sock skb_ecn_set_ce ktime_get_coarse_ns "
+                     "" + _SOCK_LOOKUP,
     "lwt_out":       _LWT,
     "lwt_in":        _LWT + " lwt_push_encap",
     "lwt_xmit":      _LWT + " skb_get_tunnel_key skb_set_tunnel_key skb_get_tunnel_opt skb_set_tunnel_opt redirect "
-                     "clone_redirect skb_change_tail skb_change_head skb_store_bytes csum_update csum_level l3_csum_replace "
+                     "clone_redirect skb_change_tail skb_change_head skb_store_bytes csum_update csum_level "
+                     "l3_csum_replace "
                      "l4_csum_replace set_hash_invalid lwt_push_encap",
     "lwt_seg6local": _LWT + " lwt_seg6_store_bytes lwt_seg6_action lwt_seg6_adjust_srh",
     "sock_ops":      "get_local_storage setsockopt getsockopt sock_ops_cb_flags_set sock_map_update sock_hash_update "
-                     "get_socket_cookie perf_event_output sk_storage_get sk_storage_delete get_netns_cookie load_hdr_opt "
+                     "get_socket_cookie perf_event_output sk_storage_get sk_storage_delete get_netns_cookie "
+                     "load_hdr_opt "
                      "store_hdr_opt reserve_hdr_opt tcp_sock ktime_get_coarse_ns",
     "sk_skb":        "skb_store_bytes skb_load_bytes skb_pull_data skb_change_tail skb_change_head skb_adjust_room "
                      "get_socket_cookie get_socket_uid sk_redirect_map sk_redirect_hash perf_event_output "
                      "ktime_get_coarse_ns " + _SOCK_LOOKUP,
     "sk_msg":        "msg_redirect_map msg_redirect_hash msg_apply_bytes msg_cork_bytes msg_pull_data msg_push_data "
-                     "msg_pop_data perf_event_output get_current_uid_gid sk_storage_get sk_storage_delete get_netns_cookie "
+                     "msg_pop_data perf_event_output get_current_uid_gid sk_storage_get sk_storage_delete "
+                     "get_netns_cookie "
                      "get_cgroup_classid ktime_get_coarse_ns get_current_pid_tgid get_current_cgroup_id "
                      "get_current_ancestor_cgroup_id",
     "sk_reuseport":  "sk_select_reuseport skb_load_bytes skb_load_bytes_relative get_socket_cookie ktime_get_coarse_ns",
@@ -503,14 +519,16 @@ EXTRA: Final[dict[str, str]] = {
     "cgroup_sockopt": "get_local_storage get_netns_cookie sk_storage_get sk_storage_delete tcp_sock perf_event_output "
                      "setsockopt getsockopt " + _CGROUP_CURRENT,
     "cgroup_device": "get_local_storage perf_event_output " + _CGROUP_CURRENT,
-    "cgroup_sysctl": "get_local_storage perf_event_output sysctl_get_name sysctl_get_current_value sysctl_get_new_value "
+    "cgroup_sysctl": "get_local_storage perf_event_output sysctl_get_name sysctl_get_current_value "
+                     "sysctl_get_new_value "
                      "sysctl_set_new_value ktime_get_coarse_ns " + _CGROUP_CURRENT,
     "lirc_mode2":    "rc_repeat rc_keydown rc_pointer_rel map_lookup_elem",
     "kprobe":        _TRACE + " override_return",
     "tracepoint":    _TRACE,
     "perf_event":    _TRACE + " perf_prog_read_value read_branch_records",
     "raw_tracepoint": _TRACE,
-    "tracing":       _TRACE + " skb_output xdp_output sk_storage_get sk_storage_delete sock_from_file get_socket_cookie "
+    "tracing":       _TRACE + " skb_output xdp_output sk_storage_get sk_storage_delete sock_from_file "
+                              "get_socket_cookie "
                      "xdp_get_buff_len d_path seq_printf seq_write seq_printf_btf get_func_arg get_func_ret "
                      "get_func_arg_cnt " + SOCK_BASE,
     "syscall":       "sys_bpf btf_find_by_name_kind sys_close kallsyms_lookup_name",
@@ -531,7 +549,8 @@ ADDED: Final[list[tuple[str, tuple[int, int], str]]] = [
     ("cgroup_skb",     (6, 15), "get_netns_cookie"),
     ("lwt_seg6local",  (6, 15), "skb_pull_data"),
     ("syscall",        (6, 16), _TRACE.replace(" get_attach_cookie", "") + " skb_output xdp_output sk_storage_get "
-                                "sk_storage_delete sock_from_file get_socket_cookie xdp_get_buff_len d_path " + SOCK_BASE),
+                                "sk_storage_delete sock_from_file get_socket_cookie xdp_get_buff_len d_path "
+                                "" + SOCK_BASE),
 ]
 # Attach types (numbers of enum bpf_attach_type) in which a cgroup program has no return value to get or set:
 # skb ingress and egress, sock_ops, recvmsg, getpeername, getsockname.
@@ -648,7 +667,7 @@ def map_admits(map_type: str, number: int, prog_type: str, version: tuple[int, i
 
 
 def may_update_sockmap(number: int, prog_type: str, version: tuple[int, int] = (6, 18)) -> bool:
-    """Whether this program type may update (or delete from) a sockmap; "cannot update sockmap in this context" if not."""
+    """Whether the type may update or delete from a sockmap; "cannot update sockmap in this context" when not."""
     if number != _UPDATE and number != _DELETE:
         return False
     return prog_type in _SOCKMAP_UPDATERS or (prog_type == "sock_ops" and number == _DELETE)
