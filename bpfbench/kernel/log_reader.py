@@ -35,7 +35,7 @@ _DEPTH: Final = re.compile(r"^stack depth ([\d+]+)(?: max (\d+))?", re.MULTILINE
 _TIME: Final = re.compile(r"verification time (\d+) usec", re.MULTILINE)
 # one message of the kernel lacks its newline, so that the statistics follow on the same line
 _GLUED: Final = re.compile(r"(?<=\S)(verification time \d+ usec|processed \d+ insns \(limit).*")
-_WIDE: Final = re.compile(r"(?:^|\s)(\d+): \(18\) r\d+ = (0x[0-9a-f]+)(?=\s|$)")
+_WIDE: Final = re.compile(r"(?:^|\s)(\d+): (?:[.0-9]{10} )?\(18\) r\d+ = (0x[0-9a-f]+)(?=\s|$)")
 
 STATS_KEYS: Final = ("insns_processed", "max_states_per_insn", "total_states", "peak_states", "mark_read")
 

@@ -90,5 +90,6 @@ def run_loaded(
     )
     contents = {}
     if read_maps:
-        contents = {i: kernel_maps.read(fd, spec) for i, (fd, spec) in enumerate(zip(loaded.maps, prog.maps, strict=True))}
+        pairs = zip(loaded.maps, prog.maps, strict=True)
+        contents = {i: kernel_maps.read(fd, spec) for i, (fd, spec) in enumerate(pairs)}
     return KernelRun(r0, after, ctx_after, duration, contents)
