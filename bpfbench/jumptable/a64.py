@@ -57,11 +57,12 @@ BRAUTH: Final = 34  # braa, brab, retaa and friends; ext = 1 for returns
 BLRAUTH: Final = 35
 SVC: Final = 36
 ANDR: Final = 37    # rd = rn & rm
+OUTLINED: Final = 38  # a call whose callee is a straight leaf (the machine outliner's): only writes what the callee writes
 
 OP_NAMES: Final[tuple[str, ...]] = (
     "other", "adr", "adrp", "addi", "add", "addx", "sub", "subx", "movi", "movk", "mov", "andi", "ubfm", "sbfm",
     "load", "store", "loadp", "storep", "ldrlit", "csel", "ccmp", "fmov", "fmov", "b", "bl", "bcond", "cbz", "tbz",
-    "br", "blr", "ret", "trap", "bti", "nop", "brauth", "blrauth", "svc", "and",
+    "br", "blr", "ret", "trap", "bti", "nop", "brauth", "blrauth", "svc", "and", "outlined",
 )
 
 # Addressing modes of LOAD/STORE.

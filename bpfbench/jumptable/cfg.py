@@ -91,6 +91,8 @@ class Cfg:
         self.function = function
         self.start = function.start
         self.insns = [a64.decode(w) for w in image.words(function.start, function.size // 4)]
+        self.leaves: dict[int, list[a64.Insn]] = {}
+        _inline_leaves(image, self)
         self.end = function.start + 4 * len(self.insns)
         self.targets = targets or {}
         self.data = data or []
@@ -274,6 +276,40 @@ class Cfg:
         return f"Cfg({self.function.name!r}, {len(self.blocks)} blocks, {edges} edges)"
 
 
+LEAF: Final = 12
+
+
+def leaf(image: Image, addr: int) -> list[a64.Insn] | None:
+    """The instructions of a short straight function that ends in `ret` and touches neither stack nor link register."""
+    out: list[a64.Insn] = []
+    for w in image.words(addr, LEAF) if image.executable(addr) else ():
+        insn = a64.decode(w)
+        if insn.op == a64.RET:
+            return out
+        if insn.op in a64.TERMINATORS or insn.op in a64.CALLS or insn.writes & 0xC0000000:
+            return None
+        out.append(insn)
+    return None
+
+
+def _inline_leaves(image: Image, cfg: Cfg) -> None:
+    """Calls of such leaves keep their effects: clang -Oz outlines pieces of a snippet into functions."""
+    known: dict[int, list[a64.Insn] | None] = {}
+    for k, insn in enumerate(cfg.insns):
+        if insn.op != a64.BL:
+            continue
+        target = cfg.start + 4 * k + insn.imm
+        if target not in known:
+            known[target] = leaf(image, target)
+        body = known[target]
+        if body is not None:
+            writes = 1 << 30
+            for i in body:
+                writes |= i.writes
+            cfg.insns[k] = a64.Insn(a64.OUTLINED, insn.word, writes, imm=insn.imm)
+            cfg.leaves[cfg.start + 4 * k] = body
+
+
 def straight_line(image: Image, addr: int, window: int = 64) -> Cfg:
     """The graph of step one: the single run of code that falls into `addr`, at most `window` instructions back.
 
@@ -297,6 +333,8 @@ def straight_line(image: Image, addr: int, window: int = 64) -> Cfg:
     cfg.start, cfg.end = function.start, function.end
     cfg.insns = [a64.decode(w) for w in words[k:]]
     cfg.targets, cfg.data, cfg.indirect, cfg.escapes = {}, [], [addr], {}
+    cfg.leaves = {}
+    _inline_leaves(image, cfg)
     cfg._noreturn, cfg._reach = frozenset(), {}
     writes, stores = 0, False
     for insn in cfg.insns:

@@ -235,7 +235,7 @@ def _joined(image: Image, slicer: Slicer, branch: int, reg: int) -> str:
                 found.append("a pointer from memory" if v else "an argument")
             elif v.constant is not None and image.executable(v.constant):
                 found.append(f"{v.constant:#x}")
-            elif isinstance(atom, Opaque) and atom.why == "call":
+            elif isinstance(atom, Opaque) and atom.why == "call" and atom.loc == 0:
                 found.append("a result")
             elif isinstance(atom, Opaque) and atom.why == "entry":
                 found.append("an argument")
@@ -266,7 +266,7 @@ def _has_table(cfg: Cfg, atom: Memory) -> bool:
     count = 0
     for at in cfg.indirect:
         insn = cfg.insn(at)
-        for back in range(1, 8):
+        for back in range(1, 16):
             k = at - 4 * back
             if k < cfg.start:
                 break
@@ -281,7 +281,7 @@ def _from_register(cfg: Cfg, branch: int, reg: int, atom: Opaque) -> tuple[str, 
     if atom.why == "entry":
         place = f"x{atom.loc}" if atom.loc < 32 else "a spill place"
         return TAIL_CALL, f"x{reg} is {place} as on entry {GIVEN}"
-    if atom.why == "call":
+    if atom.why == "call" and atom.loc == 0:
         return TAIL_CALL, f"x{reg} was returned by a call"
     if atom.why == "computed":
         insn = cfg.insn(atom.site)

@@ -54,15 +54,17 @@ class Record:
 
 def read(image: Image) -> list[Record]:
     """The rows of `.note.jumptables`; [] when there is no such section or it is not ours."""
+    out: list[Record] = []
     for sec in image.sections:
-        if sec.name == NAME:
-            raw = image.data[sec.offset:sec.offset + sec.size]
-            if len(raw) < 20 or raw[12:20] != OWNER:
-                return []
-            length = struct.unpack_from(image.order + "I", raw, 4)[0]
-            base = sec.addr
-            return [_row(image.order, raw, at, base) for at in range(20, min(len(raw), 20 + length) - ROW + 1, ROW)]
-    return []
+        if sec.name != NAME:
+            continue
+        raw, at = image.data[sec.offset:sec.offset + sec.size], 0
+        while at + 20 <= len(raw) and raw[at + 12:at + 20] == OWNER:     # one note per object file, concatenated
+            length = struct.unpack_from(image.order + "I", raw, at + 4)[0]
+            end = min(len(raw), at + 20 + length)
+            out += [_row(image.order, raw, row, sec.addr) for row in range(at + 20, end - ROW + 1, ROW)]
+            at += 20 + (length + 3 & ~3)
+    return out
 
 
 def _row(order: str, raw: bytes, at: int, base: int) -> Record:

@@ -116,7 +116,7 @@ def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Functio
         if count < votes[source]:
             source = "decode" if good < votes["gap"] else "gap"
         return Size(count, source, votes, why), decode(image, shape, count)
-    count = _likely(cfg, targets[:good])
+    count = _likely(cfg, targets[:good], 7.0 if end in known else 2.0)
     if count == good:
         count = _without_padding(image, shape, targets[:good], end)
     return Size(count, "decode" if good < votes["gap"] else "gap", votes, 0), targets[:count]
@@ -140,11 +140,11 @@ def _natural_starts(cfg: Cfg) -> set[int]:
     return out
 
 
-def _likely(cfg: Cfg, targets: list[int]) -> int:
+def _likely(cfg: Cfg, targets: list[int], bonus: float) -> int:
     """The most likely length of a table of unknown length: real targets begin blocks, what follows hits anywhere.
 
     Log-likelihood ratios of an entry being real: +1.6 when it starts a block (97 % against 20 %), -3.3 when it does
-    not, +0.3 when it repeats a target; the array's own end counts +2.
+    not, +0.3 when it repeats a target; `bonus` counts for the end of the gap (tables of one kind are packed).
     """
     starts = _natural_starts(cfg)
     seen: set[int] = set()
@@ -153,7 +153,7 @@ def _likely(cfg: Cfg, targets: list[int]) -> int:
     for k, t in enumerate(targets):
         score += 0.3 if t in seen else 1.6 if t in starts else -3.3
         seen.add(t)
-        if score + (2.0 if k + 1 == len(targets) else 0.0) > best:
+        if score + (bonus if k + 1 == len(targets) else 0.0) > best:
             best, count = score, k + 1
     return count
 

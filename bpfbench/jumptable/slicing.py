@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from . import a64
-from .cfg import ENTRY, SLOT, Cfg, is_stack, slot
+from .cfg import ENTRY, SLOT, Cfg, is_stack, slot, straight_line
 from .image import Image
 
 MASK64: Final = (1 << 64) - 1
@@ -191,6 +191,7 @@ class Slicer:
         self.cfg = cfg
         self._memo: dict[tuple[int, int], Value] = {}
         self._steps = 0
+        self.outer: tuple[Slicer, int, int] | None = None    # for an outlined leaf: who calls it, and where
 
     def value(self, loc: int, addr: int, depth: int = 0) -> Value:
         key = (loc, addr)
@@ -215,6 +216,9 @@ class Slicer:
         # What a call leaves in a caller-saved register is never read: such a path is a call that does not return.
         if loc == 0 and len(real) < len(sites):
             return Value(0, ((Opaque(loc, addr, "joined"), 1),))
+        if real == [ENTRY] and self.outer is not None:
+            slicer, site, level = self.outer
+            return slicer.value(loc, site, level)
         if real == [ENTRY]:
             return Value(0, ((Opaque(loc, addr, "entry"), 1),))
         values = [self._result(s, loc, depth) if s != ENTRY else None for s in real]
@@ -302,6 +306,8 @@ class Slicer:
             return self._slot(slot(insn.rn, insn.imm + (insn.size if second else 0)), site, insn, depth)
         elif op == a64.LDLIT and not insn.vector:
             return self._at(site + insn.imm, site, insn)
+        elif op == a64.OUTLINED and loc != 30:
+            return self._in_leaf(site, insn, loc, depth)
         elif op == a64.FMOVFG:
             return self.value(32 + insn.rn, site, depth + 1)
         elif op == a64.FMOVGF:
@@ -309,6 +315,13 @@ class Slicer:
         elif op == a64.LOADP:
             return Value(0, ((Memory(insn.rn, insn.imm, site, None, 0), 1),))
         return Value(0, ((Opaque(loc, site, "computed"), 1),))
+
+    def _in_leaf(self, site: int, insn: a64.Insn, loc: int, depth: int) -> Value:
+        """The value of `loc` after a call of an outlined leaf: the leaf's code, entered with the caller's values."""
+        window = straight_line(self.image, site + insn.imm + 4 * len(self.cfg.leaves[site]), len(self.cfg.leaves[site]))
+        inner = Slicer(self.image, window)
+        inner.outer = (self, site, depth + 1)
+        return inner.value(loc, window.end - 4, depth + 1)
 
     def _stored(self, site: int, insn: a64.Insn, loc: int, depth: int) -> Value:
         if insn.op not in (a64.STORE, a64.STOREP):
