@@ -121,10 +121,19 @@ def graph(args: argparse.Namespace) -> int:
     elif args.dot:
         print(built.to_dot())
     elif args.json:
-        show(built.to_json())
+        show(_graph_json(built))
     else:
         print(built)
     return 0
+
+
+def _graph_json(cfg: Any) -> dict[str, Any]:
+    return {
+        "functions": [[f.start, f.end] for f in cfg.functions],
+        "blocks": [{"start": b.start, "end": b.end, "idom": b.idom, "loop": b.loop} for b in cfg.blocks],
+        "edges": [{"source": e.source, "target": e.target, "kind": e.kind, "back": e.back} for e in cfg.edges],
+        "loops": len(cfg.loops),
+    }
 
 
 def manual_page(args: argparse.Namespace) -> int:
