@@ -71,11 +71,11 @@ int xdp_callbacks(struct xdp_md *ctx)
 	__u32 key = 0, which;
 
 	bpf_loop(256, look, &search, 0);
-	which = search.zeros & 7;
+	which = ctx->rx_queue_index & 7;
 	counter = bpf_map_lookup_elem(&counters, &which);
 	if (counter) {
 		counter->packets++;
-		counter->score += search.found;
+		counter->score += search.zeros;
 	}
 	bpf_for_each_map_elem(&counters, add_up, &total, 0);
 	ager = bpf_map_lookup_elem(&agers, &key);

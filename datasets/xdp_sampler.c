@@ -35,9 +35,12 @@ int xdp_sampler(struct xdp_md *ctx)
 	sample.captured = size;
 	bpf_dynptr_write(&room, 0, &sample, sizeof(sample), 0);
 	memset(bytes, 0, sizeof(bytes));
-	barrier_var(size);              /* the test must be on what is passed */
-	if (size && size <= SNAP && bpf_xdp_load_bytes(ctx, 0, bytes, size) == 0)
-		bpf_dynptr_write(&room, sizeof(sample), bytes, SNAP, 0);
+	barrier_var(size);
+	if (size) {
+		barrier_var(size);      /* two comparisons, not one of size - 1: the verifier follows those */
+		if (size <= SNAP && bpf_xdp_load_bytes(ctx, 0, bytes, size) == 0)
+			bpf_dynptr_write(&room, sizeof(sample), bytes, SNAP, 0);
+	}
 	bpf_ringbuf_submit_dynptr(&room, 0);
 	return XDP_PASS;
 }

@@ -46,8 +46,8 @@ CALLS
   return 0;
 }
 #ifdef __PIE__
-EXTERN const s64 _DYNAMIC[] __attribute__((visibility("hidden")));
-EXTERN char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const s64 _DYNAMIC[] __attribute__((visibility("hidden")));
+extern char __ehdr_start[] __attribute__((visibility("hidden")));
 static void relocate(void) {
   u64 table = 0, size = 0, base = (u64)__ehdr_start;
   for (const s64 *d = _DYNAMIC; d[0]; d += 2) { if (d[0] == 7) table = d[1]; if (d[0] == 8) size = d[1]; }
