@@ -22,7 +22,8 @@ from bpfbench.jumptable import recover
 EXPECTED = {"pos": ("jump table",), "neg": ("tail call", "virtual call"), "got": ("computed goto",)}
 
 
-def score(elf: Path, truth: list[dict[str, object]], owners: dict[int, str], verbose: bool) -> Counter[str]:
+def score(elf: Path, truth: list[dict[str, object]], owners: dict[int, str],
+          negatives: list[dict[str, object]], verbose: bool) -> Counter[str]:
     """Counts for one binary; `owners` maps branch addresses of the unstripped twin to function names."""
     c: Counter[str] = Counter()
     found = recover(elf)
@@ -57,6 +58,7 @@ def score(elf: Path, truth: list[dict[str, object]], owners: dict[int, str], ver
             if verbose:
                 print(f"  {elf.name}: false table at {branch:#x} in {name}: {row['evidence']}")
         kinds = EXPECTED["pos"] if branch in wanted else EXPECTED.get(name[:3])
+        kinds = next(((n["kind"],) for n in negatives if n["start"] <= branch < n["end"]), kinds)
         if kinds:
             c["classed"] += 1
             c["M4"] += row["kind"] in kinds
@@ -75,12 +77,13 @@ def main() -> int:
     start = time.process_time()
     builds = sorted(args.corpus.glob("*.json"))
     for path in builds:
-        truth = json.loads(path.read_text())["tables"]
+        record = json.loads(path.read_text())
+        truth = record["tables"]
         full = path.with_name(path.stem + ".elf")
         found = recover(full)
         owners = {b.addr: b.function.name for b in found.branches if b.function is not None}
         elf = path.with_name(path.stem + ".stripped.elf") if args.stripped else full
-        total += score(elf, truth, owners, args.verbose)
+        total += score(elf, truth, owners, record.get("negatives", []), args.verbose)
     seconds = time.process_time() - start
 
     def ratio(a: str, b: str) -> str:

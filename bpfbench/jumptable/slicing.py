@@ -182,6 +182,30 @@ def extend(value: Value, bits: int, signed: bool) -> Value:
     return Value(0, ((Extended(bits, signed, value), 1),))
 
 
+def seen_from(value: Value, site: int, window: Cfg) -> Value:
+    """A value computed inside an outlined leaf, with every place inside it replaced by the call at `site`."""
+    def place(at: int) -> int:
+        return site if window.start <= at < window.end else at
+
+    def index(i: Index) -> Index:
+        return Index(i.reg, place(i.site), i.ext)
+
+    terms: list[tuple[Atom, int]] = []
+    for a, c in value.terms:
+        if isinstance(a, Index):
+            a = index(a)
+        elif isinstance(a, Entry):
+            a = Entry(a.size, a.signed, a.table, tuple((place(at), index(i)) for at, i in a.loads))
+        elif isinstance(a, Memory):
+            a = Memory(a.base, a.offset, place(a.site), a.address, a.stride)
+        elif isinstance(a, Extended):
+            a = Extended(a.bits, a.signed, seen_from(a.value, site, window))
+        else:
+            a = Opaque(a.loc, place(a.site), a.why)
+        terms.append((a, c))
+    return Value(value.const, tuple(terms))
+
+
 @final
 class Slicer:
     """Evaluates locations of one Cfg; `value(loc, addr)` is what `loc` holds just before `addr` executes."""
@@ -321,7 +345,7 @@ class Slicer:
         window = straight_line(self.image, site + insn.imm + 4 * len(self.cfg.leaves[site]), len(self.cfg.leaves[site]))
         inner = Slicer(self.image, window)
         inner.outer = (self, site, depth + 1)
-        return inner.value(loc, window.end - 4, depth + 1)
+        return seen_from(inner.value(loc, window.end - 4, depth + 1), site, window)
 
     def _stored(self, site: int, insn: a64.Insn, loc: int, depth: int) -> Value:
         if insn.op not in (a64.STORE, a64.STOREP):
