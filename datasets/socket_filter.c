@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Two socket filters.  `socket_http` keeps TCP segments whose payload begins with an HTTP method; `socket_classic` does
- * what a classic filter ("udp port 53, IPv4 or IPv6") would, with the old packet load instructions. */
+ * what a classic filter ("udp port 53, IPv4 or IPv6") would, with the old packet load instructions.  Where a packet begins
+ * depends on the socket, so both count from the network header. */
 #include <bpf/endian.h>
 #include <bpf/helpers.h>
 #include <bpf/net.h>
+
+#define FROM_NETWORK 1                  /* of bpf_skb_load_bytes_relative */
+#define NETWORK      (-0x100000)        /* of the packet load instructions */
 
 unsigned long long load_byte(void *skb, unsigned long long offset) asm("llvm.bpf.load.byte");
 unsigned long long load_half(void *skb, unsigned long long offset) asm("llvm.bpf.load.half");
@@ -14,17 +18,17 @@ int socket_http(struct __sk_buff *skb)
 	struct iphdr ip;
 	struct tcphdr tcp;
 	char text[4];
-	__u32 at = ETH_HLEN;
+	__u32 at;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return 0;
-	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) < 0 || ip.protocol != IPPROTO_TCP)
+	if (bpf_skb_load_bytes_relative(skb, 0, &ip, sizeof(ip), FROM_NETWORK) < 0 || ip.protocol != IPPROTO_TCP)
 		return 0;
-	at += ip.ihl * 4;
-	if (bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)) < 0)
+	at = ip.ihl * 4;
+	if (bpf_skb_load_bytes_relative(skb, at, &tcp, sizeof(tcp), FROM_NETWORK) < 0)
 		return 0;
 	at += tcp.doff * 4;
-	if (bpf_skb_load_bytes(skb, at, text, sizeof(text)) < 0)
+	if (bpf_skb_load_bytes_relative(skb, at, text, sizeof(text), FROM_NETWORK) < 0)
 		return 0;
 	if (text[0] == 'G' && text[1] == 'E' && text[2] == 'T')
 		return -1;
@@ -38,23 +42,22 @@ int socket_http(struct __sk_buff *skb)
 SEC("socket")
 int socket_classic(struct __sk_buff *skb)
 {
-	__u32 type = load_half(skb, 12), header, at;
+	__u32 at;
 
-	if (type == ETH_P_IPV6) {
-		if (load_byte(skb, ETH_HLEN + 6) != IPPROTO_UDP)
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (load_byte(skb, NETWORK + 6) != IPPROTO_UDP)
 			return 0;
-		at = ETH_HLEN + 40;
-	} else if (type == ETH_P_IP) {
-		if (load_byte(skb, ETH_HLEN + 9) != IPPROTO_UDP)
+		at = 40;
+	} else if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (load_byte(skb, NETWORK + 9) != IPPROTO_UDP)
 			return 0;
-		if (load_half(skb, ETH_HLEN + 6) & 0x1fff)
+		if (load_half(skb, NETWORK + 6) & 0x1fff)
 			return 0;
-		header = load_byte(skb, ETH_HLEN) & 15;
-		at = ETH_HLEN + header * 4;
+		at = (load_byte(skb, NETWORK) & 15) * 4;
 	} else {
 		return 0;
 	}
-	if (load_half(skb, at) == 53 || load_half(skb, at + 2) == 53)
+	if (load_half(skb, NETWORK + at) == 53 || load_half(skb, NETWORK + at + 2) == 53)
 		return 0xffff;
 	return 0;
 }

@@ -268,7 +268,7 @@ class Gallery:
         self.negative("neg_veneer", "veneer", "adrp x16, leaf2\nadd x16, x16, :lo12:leaf2\nbr x16", one(1, "neg_veneer", 3))
         self.negative("neg_stub", "veneer", "adrp x16, .Lwritable\nldr x17, [x16, :lo12:.Lwritable]\nadd x16, x16, :lo12:.Lwritable\nbr x17", one(1, "neg_stub", 2))
         self.negative("neg_thunk", "tail call", "mov x16, x5\nbr x16\ndsb sy\nisb")
-        self.negative("neg_return", "return", "mov w0, #8\nbr x30", one(1, "neg_return", 8))
+        self.negative("neg_return", "return", "mov w0, #8\nbr x30", "" if self.bti else one(1, "neg_return", 8))
         labels = "".join(f"{self.label(f'.Lgoto{k}')}\nadd w1, w1, #{k}\nsub w0, w0, #1\ncbz w0, 8f\nand w2, w0, w3\nldr x4, [x9, w2, uxtw #3]\nbr x4\n"
                          for k in range(4))
         self.negative("goto_absolute", "computed goto", "mov w1, #0\nmov w3, #3\ncbz w0, 8f\nadrp x9, .Lgotos\nadd x9, x9, :lo12:.Lgotos\nand w2, w0, w3\n"
