@@ -192,7 +192,7 @@ def _other(image: Image, functions: FunctionMap, cfg: Cfg, slicer: Slicer, branc
     if isinstance(atom, Extended) and atom.value.single is not None:
         atom = atom.value.single
     if isinstance(atom, Opaque):
-        if atom.why == "joined":
+        if atom.why in ("joined", "cycle"):
             pointers = _joined(image, slicer, branch, reg)
             if pointers and (pointers != "an argument" or reg > 15):
                 return TAIL_CALL, f"x{reg} is {pointers}, by the path that leads here"
@@ -239,7 +239,7 @@ def _joined(image: Image, slicer: Slicer, branch: int, reg: int) -> str:
                 found.append("a result")
             elif isinstance(atom, Opaque) and atom.why == "entry":
                 found.append("an argument")
-            elif isinstance(atom, Opaque) and atom.why == "joined":
+            elif isinstance(atom, Opaque) and atom.why in ("joined", "cycle"):
                 work.append((atom.loc, atom.site))
             else:
                 return ""

@@ -100,7 +100,7 @@ class Extended:
 
 @final
 class Opaque:
-    """Whatever `loc` holds at `site`; `why` says where it comes from: entry, call, load, joined, computed, deep."""
+    """Whatever `loc` holds at `site`; `why` says where it comes from: entry, call, joined, cycle, computed, deep."""
 
     __slots__ = ("loc", "site", "why", "key")
 
@@ -227,7 +227,7 @@ class Slicer:
         self._steps += 1
         if depth > DEPTH or self._steps > STEPS:
             return Value(0, ((Opaque(loc, addr, "deep"), 1),))
-        self._memo[key] = Value(0, ((Opaque(loc, addr, "joined"), 1),))      # a value that depends on itself
+        self._memo[key] = Value(0, ((Opaque(loc, addr, "cycle"), 1),))       # a value that depends on itself
         result = self._evaluate(loc, addr, depth)
         self._memo[key] = result
         return result
@@ -253,20 +253,20 @@ class Slicer:
         if len(known) == len(values) and all(v.key == known[0].key for v in known):
             return self._merge(known)
         # A loop-carried copy of itself adds nothing, and no caller passes the address of a table.
-        others = [v for v in known if not self._is_self(v, loc)]
+        others = [v for v in known if not self._is_cycle(v)]
         if others and all(v.key == others[0].key for v in others) and (
                 len(known) == len(values) or others[0].constant is not None):
             return self._merge(others)
-        return Value(0, ((Opaque(loc, addr, "joined"), 1),))
+        return Value(0, ((Opaque(loc, addr, "joined" if others or len(known) < len(values) else "cycle"), 1),))
 
     def alternatives(self, loc: int, addr: int) -> list[Value | None]:
         """What each definition that reaches `addr` puts into `loc`; None for what the function was entered with."""
         return [None if s == ENTRY else self._result(s, loc, 1) if self.cfg.insn(s).op not in a64.CALLS
                 else Value(0, ((Opaque(loc, s, "call"), 1),)) for s in self.cfg.reaching(loc, addr)]
 
-    def _is_self(self, value: Value, loc: int) -> bool:
+    def _is_cycle(self, value: Value) -> bool:
         atom = value.single
-        return isinstance(atom, Opaque) and atom.why == "joined" and atom.loc == loc
+        return isinstance(atom, Opaque) and atom.why == "cycle"
 
     def _merge(self, values: list[Value]) -> Value:
         """Equal values; their entries may be loaded in several places, which are all kept."""
