@@ -10,10 +10,14 @@ STV_HIDDEN); kernel/bpf/btf.c (btf_datasec_check_meta) for what the kernel then 
 
 from __future__ import annotations
 
+from typing import Final
+
 from bpfbench.elf import btf as b
 from bpfbench.elf.btf import Btf
 from bpfbench.elf.elf import ElfFile, Symbol
+from bpfbench.errors import ElfError
 
+MAX_DATA: Final = (1 << 31) - 1         # what a map value can hold, and a relocation reach
 _EXTERN_SECTIONS = (".kconfig", ".ksyms")
 _RESTRICTED = ("HIDDEN", "INTERNAL")
 
@@ -28,6 +32,8 @@ def fix_section(elf: ElfFile, btf: Btf, name: str) -> None:
     section = elf.section(name)
     if id is None or section is None or name in _EXTERN_SECTIONS:
         return
+    if section.size > MAX_DATA:
+        raise ElfError(f"data of {section.size} bytes", elf.at(section, 0))
     datasec, symbols = btf.type(id), _named(elf)
     unset = datasec.size == 0
     datasec.size = datasec.size or section.size
@@ -36,6 +42,8 @@ def fix_section(elf: ElfFile, btf: Btf, name: str) -> None:
         symbol = symbols.get(var.name)
         if var.kind != b.VAR or symbol is None or symbol.section != section.index:
             continue
+        if symbol.value > section.size:
+            raise ElfError(f"variable {var.name} lies outside its section", elf.at(section, symbol.value))
         if unset:
             variable.offset = symbol.value
         if symbol.visibility in _RESTRICTED and var.linkage == b.VAR_GLOBAL:

@@ -196,7 +196,7 @@ class Loader:
             fixup.fix_up(elf, o.btf)
         for section in elf.sections:
             if maps.data_kind(section) and section.size:
-                self.map_at[section.index, -1] = maps.data_map(section, o.btf)
+                self.map_at[section.index, -1] = maps.data_map(elf, section, o.btf)
         for spec in self.map_at.values():
             o.maps[spec.name] = spec
 

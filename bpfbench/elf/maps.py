@@ -18,6 +18,7 @@ from typing import Final
 from bpfbench.elf import btf as b
 from bpfbench.elf.btf import Btf, BtfType, Member
 from bpfbench.elf.elf import ElfFile, Section, Symbol
+from bpfbench.elf.fixup import MAX_DATA
 from bpfbench.errors import BtfError, ElfError, NotSupported, Where
 from bpfbench.program.program import MAP_TYPES, MapSpec
 
@@ -198,9 +199,11 @@ def btf_maps(elf: ElfFile, section: Section, btf: Btf) -> dict[int, MapSpec]:
 # -- global data -----------------------------------------------------------------------------------------------------
 
 
-def data_map(section: Section, btf: Btf | None) -> MapSpec:
+def data_map(elf: ElfFile, section: Section, btf: Btf | None) -> MapSpec:
     """The array map that holds a section of global data; read-only data is frozen."""
     kind = data_kind(section)
+    if section.size > MAX_DATA:
+        raise ElfError(f"data of {section.size} bytes", elf.at(section, 0))
     id = btf.find(section.name, b.DATASEC) if btf is not None else None
     flags = RDONLY_PROG if kind == ".rodata" else 0
     if id is not None and btf is not None:
