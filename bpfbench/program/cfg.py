@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, final
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.isa.text import format_insn
-from bpfbench.program.dominators import dominates, immediate_dominators, reverse_postorder
+from bpfbench.program.dominators import immediate_dominators, reverse_postorder
 from bpfbench.program.functions import Call, Flaw, Function, partition
 from bpfbench.program.nesting import Loop, nest
 from bpfbench.program.program import Program
@@ -131,7 +131,9 @@ class Cfg:
 
     def dominates(self, a: int, b: int) -> bool:
         """Does every path to block `b` go through block `a`?"""
-        return dominates(a, b, self.idom)
+        while b >= 0 and b != a:
+            b = self.blocks[b].idom
+        return a == b
 
     def edges_from(self, block: int) -> list[Edge]:
         """The edges that leave a block: falling through first, then the jump."""
@@ -145,6 +147,11 @@ class Cfg:
             if insn is not None:
                 found.append((pc, insn))
         return found
+
+    def function_insns(self, function: int) -> list[tuple[int, Instruction]]:
+        """(pc, instruction) of a whole function, in order."""
+        span = range(self.functions[function].start, self.functions[function].end)
+        return [(pc, insn) for pc in span if (insn := self.program.insns[pc]) is not None]
 
     def entry(self, function: int) -> int:
         """The first block of a function."""
