@@ -47,12 +47,18 @@ def format_insn(insn: Instruction, notation: str = "kernel", with_code: bool = F
         raise UsageError(f"unknown notation '{notation}'; known: {', '.join(DIALECTS)}")
     template = insn.op.kernel if notation == "kernel" else insn.op.llvm
     if notation in ("llvm-19", "llvm-14"):
-        if insn.kind in (ops.LDX, ops.STX, ops.ATOMIC):
-            template = template.replace("w{", "r{")
-        if insn.kind == ops.ATOMIC and insn.op.size == 4 and insn.op.fn != ops.A_ADD:
-            return "<unknown>"
+        template = _older(insn.op, notation)
     text = _FIELD.sub(lambda m: _operand(insn, m.group(1), notation), template)
     return f"({insn.op.code:02x}) {text}" if with_code else text
+
+
+def _older(op: Op, notation: str) -> str:
+    """The template of LLVM 19 or 14: other registers, and what their disassemblers do not know without -mattr."""
+    if op.kind == ops.ATOMIC and op.size == 4:
+        return ops.OP["ADD_W"].llvm.replace("w{", "r{") if op.fn in (ops.A_ADD, ops.F_ADD) else "<unknown>"
+    if notation == "llvm-14" and (op.since == "6.6" or op.kind in (ops.ALU64, ops.ALU32) and op.fn == ops.MOD):
+        return "<unknown>"
+    return op.llvm.replace("w{", "r{") if op.kind in (ops.LDX, ops.STX) else op.llvm
 
 
 def _hex(value: int) -> str:
