@@ -56,6 +56,8 @@ def _older(op: Op, notation: str) -> str:
     """The template of LLVM 19 or 14: other registers, and what their disassemblers do not know without -mattr."""
     if op.kind == ops.ATOMIC and op.size == 4:
         return ops.OP["ADD_W"].llvm.replace("w{", "r{") if op.fn in (ops.A_ADD, ops.F_ADD) else "<unknown>"
+    if notation == "llvm-14" and op.since == "6.6" and op.selector[0] == "off":      # it never looks at off
+        op = next(row for row in ops.OP_BY_CODE[op.code] if row.selector[1] == 0)
     if notation == "llvm-14" and (op.since == "6.6" or op.kind in (ops.ALU64, ops.ALU32) and op.fn == ops.MOD):
         return "<unknown>"
     return op.llvm.replace("w{", "r{") if op.kind in (ops.LDX, ops.STX) else op.llvm
