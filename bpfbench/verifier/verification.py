@@ -1,0 +1,279 @@
+"""The verdict on a program, and everything that led to it.
+
+`verify` is the whole of this folder in one call.  It returns a `Verification`: accepted or not, the `Rejection` if not,
+the counts that the kernel reports, and on request the trace of every step; the log and explanations are computed when
+asked for, by walking once more with a recorder, which is exact because the walk is deterministic.
+
+>>> from bpfbench.isa.assembler import assemble
+>>> verify(assemble("r0 = 0\\nexit", type="xdp"))
+<accepted: 2 insns processed, 0 states>
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import final
+
+from bpfbench.errors import VerifierError
+from bpfbench.isa import ops
+from bpfbench.isa.text import format_insn
+from bpfbench.program.liveness import components, live_registers, postorder
+from bpfbench.program.program import Program, SourceLine
+from bpfbench.trace import Trace
+from bpfbench.verifier import checks, progtypes
+from bpfbench.verifier.depth import check_stack_depth
+from bpfbench.verifier.features import Features, features
+from bpfbench.verifier.log import Log
+from bpfbench.verifier.observe import Observer, Recorder
+from bpfbench.verifier.walk import EINVAL, ERRNO_NAMES, Refuse, Walk
+from bpfbench.verifier.walker import walk_function, walk_main
+
+
+@final
+class Rejection:
+    """Why a program is refused.
+
+    `rule` is a stable code (a row of rules.py), `message` the kernel's last line, `messages` all lines of it, `errno`
+    symbolic; `pc` where it happened (-1: before the walk), `line` the C line if known; `path` the instructions from the
+    beginning of the failing path to it.
+    """
+
+    __slots__ = ("rule", "errno", "message", "messages", "pc", "line", "path")
+
+    def __init__(self, rule: str, errno: str, message: str, messages: list[str], pc: int, line: SourceLine | None,
+                 path: list[int]) -> None:
+        self.rule = rule
+        self.errno = errno
+        self.message = message
+        self.messages = messages
+        self.pc = pc
+        self.line = line
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<{self.errno} at {self.pc}: {self.message}>"
+
+
+@final
+class Stats:
+    """What the kernel prints in its last line, and the stack each function uses."""
+
+    __slots__ = ("processed", "max_states_per_insn", "total_states", "peak_states", "mark_read", "stack_depths")
+
+    def __init__(self, w: Walk) -> None:
+        self.processed = w.processed
+        self.max_states_per_insn = w.max_states_per_insn
+        self.total_states = w.total_states
+        self.peak_states = w.peak_states
+        self.mark_read = w.longest_mark_read
+        self.stack_depths = [sub.stack_depth for sub in w.subprogs]
+
+    def __repr__(self) -> str:
+        return (f"processed {self.processed} insns (limit 1000000) max_states_per_insn {self.max_states_per_insn} "
+                f"total_states {self.total_states} peak_states {self.peak_states} mark_read {self.mark_read}")
+
+
+@final
+class Verification:
+    """See the module text.  `walk` is the finished walk, for those who look inside."""
+
+    __slots__ = ("program", "kernel", "privileged", "without", "accepted", "rejection", "stats", "trace", "walk")
+
+    def __init__(self, program: Program, kernel: str, privileged: bool, without: tuple[str, ...], walk: Walk,
+                 rejection: Rejection | None, trace: Trace | None) -> None:
+        self.program = program
+        self.kernel = kernel
+        self.privileged = privileged
+        self.without = without
+        self.walk = walk
+        self.rejection = rejection
+        self.accepted = rejection is None
+        self.stats = Stats(walk)
+        self.trace = trace
+
+    def __repr__(self) -> str:
+        if self.rejection is not None:
+            return f"<rejected: {self.rejection.message}>"
+        return f"<accepted: {self.stats.processed} insns processed, {self.stats.total_states} states>"
+
+    def log(self, level: int = 1) -> str:
+        """The kernel's log at level 1 (the failing path) or 2 (everything)."""
+        log = Log(level, features(self.kernel, self.without).log_gen)
+        _run(self.program, self.kernel, self.privileged, self.without, log, None)
+        return log.text()
+
+    def observe(self, observer: Observer) -> None:
+        """Walk again for an observer."""
+        _run(self.program, self.kernel, self.privileged, self.without, None, observer)
+
+    def at(self, pc: int) -> list[object]:
+        """The trace's events at an instruction (needs trace=True)."""
+        return [e for e in self.trace.at(pc)] if self.trace is not None else []
+
+    @property
+    def liveness(self) -> list[int]:
+        """For each slot the mask of registers live before it."""
+        return [a.live & 0x7FF for a in self.walk.aux]
+
+    def explain(self) -> str:
+        """In a few sentences: what was refused, where, and why."""
+        from bpfbench.verifier.why import explain
+
+        return explain(self)
+
+
+def verify(prog: Program, kernel: str = "linux-6.18", privileged: bool = True, trace: bool = False,
+           without: tuple[str, ...] = ()) -> Verification:
+    """Verify a program as the named kernel would.
+
+    `privileged=False` is a process without CAP_PERFMON (pointers must not leak, speculative paths count);
+    `without` switches algorithms off by name (features.py). Raises VerifierError only for what is not supported.
+    """
+    recorder = Recorder() if trace else None
+    frozen = gc.isenabled()
+    if frozen:
+        gc.disable()
+    try:
+        w, rejection = _run(prog, kernel, privileged, tuple(without), None, recorder)
+    finally:
+        if frozen:
+            gc.enable()
+    return Verification(prog, kernel, privileged, tuple(without), w, rejection,
+                        recorder.trace if recorder is not None else None)
+
+
+def _run(prog: Program, kernel: str, privileged: bool, without: tuple[str, ...], log: Log | None,
+         observer: Observer | None) -> tuple[Walk, Rejection | None]:
+    k = features(kernel, without)
+    w = Walk(prog, k, privileged, log, observer)
+    rejection: Rejection | None = None
+    walking = [False]
+    try:
+        _passes(w, k, walking)
+    except Refuse as no:
+        rejection = _rejection(w, no.errno, walking[0])
+        if observer is not None:
+            observer.reject(w.processed, w.pc, rejection.message, w.state if w.state.frames else None)
+    except RecursionError as deep:
+        raise VerifierError("not supported: nesting too deep for the path walk") from deep
+    if log is not None and walking[0] is not None:
+        stats = Stats(w)
+        if w.processed or rejection is None or w.lines:
+            log.line(repr(stats))
+    return w, rejection
+
+
+def _rejection(w: Walk, errno: int, walking: bool) -> Rejection:
+    from bpfbench.verifier.why import rule_of
+
+    message = w.lines[-1] if w.lines else ""
+    pc = w.pc if walking else -1
+    path: list[int] = []
+    return Rejection(rule_of(message), ERRNO_NAMES.get(errno, str(errno)), message, w.lines[:], pc,
+                     w.prog.source_line(pc) if pc >= 0 else None, path)
+
+
+def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
+    prog = w.prog
+    _may_load(w)
+    raw = prog.raw
+    code = checks.slots(raw)
+    if not code:
+        raise Refuse(EINVAL if k.version < (6, 0) else 7)
+    from bpfbench.verifier.func_info import read_func_info
+
+    checks.find_subprogs(w, code)
+    checks.check_jumps(w, code)
+    read_func_info(w)
+    checks.check_abnormal(w)
+    if k.version >= (6, 9):
+        checks.resolve_loads(w, code)
+    else:
+        checks.resolve_loads(w, code)
+    if k.version < (5, 3) or not k.loops:
+        pass
+    checks.walk_cfg(w, code)
+    insns = prog.insns
+    starts = [sub.start for sub in w.subprogs]
+    w.postorder, begins = postorder(insns, starts)
+    for sub, at in zip(w.subprogs, begins, strict=True):
+        sub.post_start = at
+    w.insn_text = texts(prog) if w.log is not None else []
+    if k.scc:
+        callbacks = {pc for pc, a in enumerate(w.aux) if a.calls_callback}
+        for pc, number in enumerate(components(insns, callbacks)):
+            w.aux[pc].scc = number
+    if k.liveness == 1:
+        live = live_registers(insns, checks.call_arguments(w, code), w.postorder)
+        for pc, mask in enumerate(live):
+            w.aux[pc].live = mask
+        _log_live(w)
+    if k.fastcall:
+        checks.fastcall_patterns(w, code)
+    strange = [insn is not None and (bool(insn.flaw) or _newer(insn.op.since, k.version)) for insn in insns]
+    walking[0] = True
+    if k.version >= (6, 8):
+        walk_main(w, code, strange)
+        _global_functions(w, code, strange)
+    else:
+        _global_functions(w, code, strange)
+        walk_main(w, code, strange)
+    walking[0] = False
+    check_stack_depth(w)
+
+
+def _newer(since: str, version: tuple[int, int]) -> bool:
+    major, minor = since.split(".")
+    return (int(major), int(minor)) > version
+
+
+def _global_functions(w: Walk, code: list[checks.Slot], strange: list[bool]) -> None:
+    again = True
+    while again:
+        again = False
+        for i in range(1, len(w.subprogs)):
+            sub = w.subprogs[i]
+            if not sub.is_global or sub.verified or (w.k.version >= (6, 8) and not sub.called):
+                continue
+            if w.log is not None:
+                w.log.line(f"Validating {sub.name}() func#{i}...")
+            walk_function(w, i, code, strange)
+            if w.log is not None:
+                w.log.line(f"Func#{i} ('{sub.name}') is safe for any args that match its prototype")
+            sub.verified = True
+            again = True
+
+
+def _may_load(w: Walk) -> None:
+    """What bpf(2) refuses without a log."""
+    prog = w.prog
+    if not progtypes.attach_accepted(prog.type, prog.attach_type, w.k.version):
+        raise Refuse(EINVAL)
+    if progtypes.load_errno(prog.type, True, True, w.perfmon):
+        raise Refuse(1)
+
+
+def texts(prog: Program) -> list[str]:
+    """The text of every instruction as the log prints it."""
+    out: list[str] = []
+    for insn in prog.insns:
+        if insn is None:
+            out.append("")
+        elif insn.kind == ops.LDDW and insn.op.fn in (ops.MAP_FD, ops.MAP_VALUE):
+            out.append(f"(18) r{insn.dst} = map[{insn.imm}]+{insn.imm2}")
+        else:
+            out.append(format_insn(insn, with_code=True))
+    return out
+
+
+def _log_live(w: Walk) -> None:
+    if w.log is None or w.log.level < 2:
+        return
+    w.log.line("Live regs before insn:")
+    for pc, insn in enumerate(w.insns):
+        if insn is None:
+            continue
+        a = w.aux[pc]
+        live = "".join(str(r) if a.live >> r & 1 else "." for r in range(10))
+        scc = f"{a.scc:3d} " if a.scc else "    "
+        w.log.line(f"{scc}{pc:3d}: {live} {w.insn_text[pc]}")
