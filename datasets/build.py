@@ -9,8 +9,8 @@ A source may begin with comments that say more about it:
     // rejected: MESSAGE     no kernel takes it; MESSAGE is the last error line of linux-6.18
     // cpu=v4                instruction set to compile for, v3 unless said
 
-The same compiler makes the same bytes, wherever the checkout is.  The manifest records which compiler it was; name one with
-BPFBENCH_CLANG, e.g. `BPFBENCH_CLANG=clang-19 python datasets/build.py --check`.
+The same compiler makes the same bytes, wherever the checkout is.  The manifest records which compiler it was; name one
+with BPFBENCH_CLANG, e.g. `BPFBENCH_CLANG=clang-19 python datasets/build.py --check`.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ FILLS: dict[str, dict[str, dict[bytes, bytes]]] = {
     },
     "xdp_lpm_router": {
         "routes": {
-            prefix(ip4("10.0.0.0"), 8): hop(1), prefix(ip4("10.0.0.0"), 24): hop(2), prefix(ip4("10.0.0.1"), 32): hop(3),
+            prefix(ip4("10.0.0.0"), 8): hop(1), prefix(ip4("10.0.0.0"), 24): hop(2),
+            prefix(ip4("10.0.0.1"), 32): hop(3),
         },
     },
     "xdp_dns": {"blocked_names": {fnv("ads.example.com"): u32(1), fnv("example.org"): u32(2)}},

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, final
 
-from bpfbench.elf import btf as b
-from bpfbench.elf.btf import Btf, BtfType
+from bpfbench.elf import btf_types as b
+from bpfbench.elf.btf import Btf
+from bpfbench.elf.btf_types import BtfType
 from bpfbench.errors import BtfError
 
 _TAGS: Final = {b.STRUCT: "struct", b.UNION: "union", b.ENUM: "enum", b.ENUM64: "enum"}

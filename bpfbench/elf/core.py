@@ -22,7 +22,7 @@ import struct
 from pathlib import Path
 from typing import Final, final
 
-from bpfbench.elf import btf as b
+from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf, read_btf
 from bpfbench.elf.btf_ext import CoreRelocation
 from bpfbench.elf.core_match import COMPOSITES, essential, fields_compatible, same_kind, types_compatible, types_match
@@ -129,7 +129,9 @@ class Outcome:
 
     __slots__ = ("value", "size", "type", "checked", "poison")
 
-    def __init__(self, value: int = 0, size: int = 0, type: int = 0, checked: bool = True, poison: bool = False) -> None:
+    def __init__(
+        self, value: int = 0, size: int = 0, type: int = 0, checked: bool = True, poison: bool = False
+    ) -> None:
         self.value = value
         self.size = size
         self.type = type

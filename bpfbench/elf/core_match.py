@@ -1,10 +1,14 @@
 """When a type of a program and a type of a kernel count as the same: the three relations of CO-RE.
 
-| relation | asked for | structs | enums | ints | pointers, arrays |
-|---|---|---|---|---|---|
-| fields are compatible   | a field's offset, size …  | any two | same name or none | any | pointers always, arrays by element |
-| types are compatible    | `type_exists`, kfuncs     | same kind | any two | any | by what they lead to |
-| types match             | `type_matches`            | every local member has a match; behind a pointer the name is enough | every local value exists, same size | same size and sign | by what they lead to |
+|                  | fields are compatible | types are compatible   | types match                                   |
+|------------------|-----------------------|------------------------|-----------------------------------------------|
+| asked for        | a field's offset, …   | `type_exists`, kfuncs  | `type_matches`                                |
+| structs, unions  | any two               | same kind              | each local member has a match (names suffice  |
+|                  |                       |                        | behind a pointer)                             |
+| enums            | same name or none     | any two                | each local value exists, same size            |
+| ints             | any two               | any two                | same size and sign                            |
+| pointers         | any two               | by what they lead to   | by what they lead to                          |
+| arrays           | by element            | by element             | by element and length                         |
 
 Names are compared without their flavor: `task_struct___old` is `task_struct`.
 
@@ -15,8 +19,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from bpfbench.elf import btf as b
-from bpfbench.elf.btf import Btf, BtfType
+from bpfbench.elf import btf_types as b
+from bpfbench.elf.btf import Btf
+from bpfbench.elf.btf_types import BtfType
 
 DEPTH: Final = 32
 _ENUMS: Final = (b.ENUM, b.ENUM64)

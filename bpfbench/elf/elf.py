@@ -153,7 +153,7 @@ class ElfFile:
         table, entry = int(elf["e_shoff"]), int(elf["e_shentsize"])
         if count > MAX_SECTIONS or table + count * entry > len(self.raw):
             raise ElfError(
-                f"section header table ({count} of {entry} bytes at {table:#x}) ends outside the file of {len(self.raw)} bytes",
+                f"section header table ({count} of {entry} bytes at {table:#x}) ends outside the file",
                 Where(file=self.file, offset=0x28 if self.bits == 64 else 0x20),
             )
         if count and entry < (64 if self.bits == 64 else 40):
@@ -196,7 +196,7 @@ class ElfFile:
     def _symbols(self, elf: Any, section: Section) -> None:
         width = 24 if self.bits == 64 else 16
         if section.entsize != width or section.size % width:
-            raise ElfError(f"symbol table of {section.size} bytes with entries of {section.entsize}", self.at(section, 0))
+            raise ElfError(f"{section.size} bytes of symbols in entries of {section.entsize}", self.at(section, 0))
         if not 0 < section.link < len(self.sections) or self.sections[section.link].type != "STRTAB":
             raise ElfError(f"symbol names are in section {section.link}, which is no string table", self.at(section, 0))
         strings = self.sections[section.link].raw
@@ -221,7 +221,7 @@ class ElfFile:
         rela = section.type == "RELA"
         width = (24 if rela else 16) if self.bits == 64 else (12 if rela else 8)
         if section.entsize != width or section.size % width:
-            raise ElfError(f"relocations of {section.size} bytes with entries of {section.entsize}", self.at(section, 0))
+            raise ElfError(f"{section.size} bytes of relocations in entries of {section.entsize}", self.at(section, 0))
         if section.info >= len(self.sections):
             raise ElfError(f"relocations for section {section.info}, which does not exist", self.at(section, 0))
         target = self.sections[section.info]
@@ -232,10 +232,11 @@ class ElfFile:
                 f"section {section.name}", index * width, lambda index=index: table.get_relocation(index).entry
             )
             offset, symbol = int(entry["r_offset"]), int(entry["r_info_sym"])
+            where = self.at(section, index * width)
             if symbol >= max(1, len(self.symbols)):
-                raise ElfError(f"relocation names symbol {symbol}, which does not exist", self.at(section, index * width))
+                raise ElfError(f"relocation names symbol {symbol}, which does not exist", where)
             if offset >= target.size:
-                raise ElfError(f"relocation of offset {offset:#x} outside {target.name}", self.at(section, index * width))
+                raise ElfError(f"relocation of offset {offset:#x} outside {target.name}", where)
             out.append(Relocation(offset, symbol, int(entry["r_info_type"]), int(entry["r_addend"]) if rela else None))
 
     def at(self, section: Section, offset: int) -> Where:

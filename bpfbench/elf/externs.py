@@ -20,7 +20,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final, final
 
-from bpfbench.elf import btf as b
+from bpfbench.elf import btf_types as b
 from bpfbench.elf import core, fixup
 from bpfbench.elf.btf import Btf
 from bpfbench.elf.core_match import essential, types_compatible
@@ -112,7 +112,8 @@ def _resolve(extern: Extern, btf: Btf, target: core.Target, file: str) -> None:
         _resolve_typed(extern, btf, target)
     if not extern.found and not extern.weak:
         why = "has it not" if target.available or extern.kind == ADDRESS else "is not known: give btf="
-        raise ElfError(f"extern {extern.name!r} is a kernel symbol, and the kernel {why}", Where(file=file, section=".ksyms"))
+        where = Where(file=file, section=".ksyms")
+        raise ElfError(f"extern {extern.name!r} is a kernel symbol, and the kernel {why}", where)
 
 
 def _resolve_typed(extern: Extern, btf: Btf, target: core.Target) -> None:

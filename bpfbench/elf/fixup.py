@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bpfbench.elf import btf as b
+from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
 from bpfbench.elf.elf import ElfFile, Symbol
 from bpfbench.errors import ElfError

@@ -15,8 +15,9 @@ import mmap
 import struct
 from typing import Final
 
-from bpfbench.elf import btf as b
-from bpfbench.elf.btf import Btf, BtfType, Member
+from bpfbench.elf import btf_types as b
+from bpfbench.elf.btf import Btf
+from bpfbench.elf.btf_types import BtfType, Member
 from bpfbench.elf.elf import ElfFile, Section, Symbol
 from bpfbench.elf.fixup import MAX_DATA
 from bpfbench.errors import BtfError, ElfError, NotSupported, Where
@@ -79,7 +80,8 @@ def legacy_maps(elf: ElfFile, section: Section) -> dict[int, MapSpec]:
             raise ElfError(f"map {symbol.name} lies between two definitions", elf.at(section, symbol.value))
         raw = section.raw[symbol.value : symbol.value + stride].ljust(20, b"\0")
         if any(raw[20:]):
-            raise NotSupported(f"legacy map {symbol.name} with fields after map_flags", elf.at(section, symbol.value + 20))
+            where = elf.at(section, symbol.value + 20)
+            raise NotSupported(f"legacy map {symbol.name} with fields after map_flags", where)
         number, key, value, entries, flags = struct.unpack_from(order + "IIIII", raw)
         kind = map_type_name(number, elf.at(section, symbol.value))
         maps[symbol.value] = MapSpec(kind, key, value, entries, flags, symbol.name)

@@ -37,7 +37,10 @@ class Object:
     `notes`       what was noticed but does not stop the object from being loaded
     """
 
-    __slots__ = ("name", "file", "license", "version", "programs", "subprograms", "maps", "btf", "code", "elf", "notes", "source")
+    __slots__ = (
+        "name", "file", "license", "version", "programs", "subprograms", "maps", "btf", "code", "elf", "notes",
+        "source",
+    )  # fmt: skip
 
     def __init__(self, name: str, elf: ElfFile) -> None:
         self.name = name
@@ -73,4 +76,5 @@ class Object:
         return next(iter(self.programs.values()))
 
     def __repr__(self) -> str:
-        return f"Object({self.name}: programs {', '.join(self.programs) or 'none'}; maps {', '.join(self.maps) or 'none'})"
+        programs, maps = ", ".join(self.programs) or "none", ", ".join(self.maps) or "none"
+        return f"Object({self.name}: programs {programs}; maps {maps})"

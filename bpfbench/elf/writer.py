@@ -69,11 +69,13 @@ class Writer:
         self.relocations: dict[int, list[Relocation]] = {}
 
     def section(
-        self, name: str, raw: bytes = b"", type: str = "PROGBITS", flags: int = 0, align: int = 8, size: int | None = None
-    ) -> int:
+        self, name: str, raw: bytes = b"", type: str = "PROGBITS", flags: int = 0, align: int = 8,
+        size: int | None = None,
+    ) -> int:  # fmt: skip
         """Append a section; returns its index.  `size` is for sections without contents (NOBITS)."""
         index = len(self.sections)
-        self.sections.append(Section(index, name, type, flags, 0, len(raw) if size is None else size, align=align, raw=raw))
+        length = len(raw) if size is None else size
+        self.sections.append(Section(index, name, type, flags, 0, length, align=align, raw=raw))
         return index
 
     def symbol(
@@ -104,13 +106,12 @@ class Writer:
                 sections.append(
                     Section(len(sections), name, "REL", SHF_INFO_LINK, 0, len(raw), symtab_index, target, 8, 16, raw)
                 )
+        link = symtab_index + 1
         sections.append(
-            Section(len(sections), ".symtab", "SYMTAB", 0, 0, len(symtab), symtab_index + 1, len(locals_), 8, 24, symtab)
+            Section(len(sections), ".symtab", "SYMTAB", 0, 0, len(symtab), link, len(locals_), 8, 24, symtab)
         )
-        for s in sections:
-            names.add(s.name)
-        for s in (".strtab", ".shstrtab"):
-            names.add(s)
+        for name in (*(s.name for s in sections), ".strtab", ".shstrtab"):
+            names.add(name)
         sections.append(Section(len(sections), ".strtab", "STRTAB", 0, 0, len(strings.raw), raw=bytes(strings.raw)))
         sections.append(Section(len(sections), ".shstrtab", "STRTAB", 0, 0, len(names.raw), raw=bytes(names.raw)))
         return self._lay_out(sections, names)
@@ -136,15 +137,16 @@ class Writer:
             offset = len(body) if s.index else 0
             kind = _TYPES[s.type] if s.type in _TYPES else int(s.type, 0)
             headers.append(
-                struct.pack(self.order + "IIQQQQIIQQ", names.add(s.name), kind, s.flags, 0, offset, s.size, s.link, s.info,
-                            align if s.index else 0, s.entsize)
+                struct.pack(self.order + "IIQQQQIIQQ", names.add(s.name), kind, s.flags, 0, offset, s.size, s.link,
+                            s.info, align if s.index else 0, s.entsize)
             )  # fmt: skip
             body += s.raw
         body += bytes(-len(body) % 8)
         ident = b"\x7fELF" + bytes([2, 2 if self.order == ">" else 1, 1]) + bytes(9)
         head = ident + struct.pack(
-            self.order + "HHIQQQIHHHHHH", 1, EM_BPF, 1, 0, 0, len(body), 0, HEADER, 0, 0, 64, len(sections), len(sections) - 1
-        )
+            self.order + "HHIQQQIHHHHHH", 1, EM_BPF, 1, 0, 0, len(body), 0, HEADER, 0, 0, 64, len(sections),
+            len(sections) - 1,
+        )  # fmt: skip
         body[:HEADER] = head
         return bytes(body) + b"".join(headers)
 
@@ -164,8 +166,8 @@ def rewrite(elf: ElfFile, keep: Callable[[Section], bool] = _wanted) -> bytes:
     for symbol in elf.symbols[1:]:
         if symbol.section in made or symbol.section >= 0xFF00:
             symbols[symbol.index] = writer.symbol(
-                symbol.name, made.get(symbol.section, symbol.section), symbol.value, symbol.size, symbol.bind, symbol.type,
-                symbol.visibility,
+                symbol.name, made.get(symbol.section, symbol.section), symbol.value, symbol.size, symbol.bind,
+                symbol.type, symbol.visibility,
             )  # fmt: skip
     for target, relocations in elf.relocations.items():
         for r in relocations:

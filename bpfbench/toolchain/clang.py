@@ -31,8 +31,8 @@ INCLUDE: Final = Path(__file__).resolve().parent / "include"
 CPUS: Final = ("v1", "v2", "v3", "v4", "generic", "probe")
 TIMEOUT: Final = 120.0
 HOW_TO_GET: Final = (
-    "no clang with the BPF target was found: install clang (Debian, Ubuntu: apt install clang; Fedora: dnf install clang), "
-    "or pip install ziglang, or name one in BPFBENCH_CLANG; the prebuilt objects in datasets/ need none"
+    "no clang with the BPF target was found: install clang (Debian, Ubuntu: apt install clang; Fedora: dnf install "
+    "clang), or pip install ziglang, or name one in BPFBENCH_CLANG; the prebuilt objects in datasets/ need none"
 )
 
 
@@ -72,8 +72,9 @@ def _candidates() -> list[list[str]]:
 def _run(command: list[str], cwd: str | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, stdin=subprocess.DEVNULL
-        )
+            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise ToolchainError(f"{command[0]} did not finish within {TIMEOUT:.0f} s") from None
     except OSError as error:
@@ -143,9 +144,10 @@ def compile_object(
             path.write_text(str(source))
         target = Path(folder, "out.o")
         command = [
-            *chosen.command, "-target", "bpfeb" if big_endian else "bpfel", f"-mcpu={cpu}", opt, *(["-g"] if debug else []),
-            "-nostdlibinc", f"-I{INCLUDE}", f"-ffile-prefix-map={INCLUDE}=include", "-fdebug-compilation-dir=.",
-            "-Wall", "-Wno-unused-function", "-fno-color-diagnostics", *extra, "-c", path.name, "-o", str(target),
+            *chosen.command, "-target", "bpfeb" if big_endian else "bpfel", f"-mcpu={cpu}", opt,
+            *(["-g"] if debug else []), "-nostdlibinc", f"-I{INCLUDE}", f"-ffile-prefix-map={INCLUDE}=include",
+            "-fdebug-compilation-dir=.", "-Wall", "-Wno-unused-function", "-fno-color-diagnostics", *extra,
+            "-c", path.name, "-o", str(target),
         ]  # fmt: skip
         told = _run(command, str(path.parent))
         if told.returncode or not target.exists():
@@ -168,9 +170,9 @@ def compile_c(
 ) -> Object:
     """Compile C to a loaded object.
 
-    `source` is C text, or the path of a `.c` file; `name` what the object is called; `cpu` the instruction set (v1 … v4);
-    `debug` adds BTF and line information; `extra` are further arguments for clang; `btf`, `kconfig` and `type` are those
-    of `load`.  Raises ToolchainError with clang's first error, its place and the line.
+    `source` is C text, or the path of a `.c` file; `name` what the object is called; `cpu` the instruction set
+    (v1 … v4); `debug` adds BTF and line information; `extra` are further arguments for clang; `btf`, `kconfig` and
+    `type` are those of `load`.  Raises ToolchainError with clang's first error, its place and the line.
 
     >>> compile_c('int drop(void *ctx) { return 1; }', name="x")              # doctest: +SKIP
     Object(x: programs drop; maps none)
@@ -206,4 +208,5 @@ def _refused(told: str, path: Path, source: str | Path) -> ToolchainError:
             lines = path.read_text(errors="replace").splitlines()
             text = lines[int(row) - 1] if 0 < int(row) <= len(lines) else ""
         return ToolchainError(message, Where(file=file, line=int(row), column=int(column)), text.replace("\t", " "))
-    return ToolchainError((told.strip().splitlines() or ["the compiler failed without a message"])[0], Where(file=path.name))
+    said = told.strip().splitlines() or ["the compiler failed without a message"]
+    return ToolchainError(said[0], Where(file=path.name))

@@ -57,8 +57,8 @@ def ipv4(
 ) -> bytes:  # fmt: skip
     words = 5 + len(options) // 4 if ihl is None else ihl
     total = 20 + len(options) + len(payload) if length is None else length
-    head = struct.pack(">BBHHHBBH", version << 4 | words, tos, total, ident, frag, ttl, protocol, 0) + ip4(src) + ip4(dst)
-    head += options
+    head = struct.pack(">BBHHHBBH", version << 4 | words, tos, total, ident, frag, ttl, protocol, 0)
+    head += ip4(src) + ip4(dst) + options
     total_sum = checksum(head) ^ (0x5555 if bad_sum else 0)
     return head[:10] + struct.pack(">H", total_sum) + head[12:] + payload
 
@@ -99,7 +99,9 @@ def udp(sport: int, dport: int, payload: bytes = b"", front: bytes | None = None
     return raw[:6] + struct.pack(">H", checksum(front + raw) or 0xFFFF) + raw[8:]
 
 
-def udp4(sport: int, dport: int, payload: bytes = b"", src: str = B, dst: str = A, tos: int = 0, ttl: int = 64) -> bytes:
+def udp4(
+    sport: int, dport: int, payload: bytes = b"", src: str = B, dst: str = A, tos: int = 0, ttl: int = 64
+) -> bytes:
     front = pseudo(src, dst, 17, 8 + len(payload))
     return eth(ipv4(udp(sport, dport, payload, front), 17, src, dst, ttl, tos))
 
