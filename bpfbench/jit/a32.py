@@ -193,7 +193,7 @@ class A32Target(PairTarget):
         self.prologue_bytes = self.here
 
     def subprog_prologue(self) -> None:
-        """A function of ours gets r1 and r2 in registers and r3-r5 on the stack, like a helper.  No kernel does this."""
+        """A function of ours gets r1, r2 in registers and r3-r5 on the stack, like a helper.  No kernel does this."""
         t = self.temp1
         self.emit(SUB_I, AL, t.lo, SP, SCRATCH)
         self.emit(MOV_I, AL, t.hi, 0)
@@ -607,7 +607,7 @@ class A32Target(PairTarget):
             self.access(rows, regs.hi, base, off + 4)
 
     def atomic(self, fn: int, size: int, dst: int, off: int, src: int) -> None:
-        """A load-exclusive loop: address in ip, operand in r9:r8, old value in r7:r6, success in lr.  No kernel does this."""
+        """A load-exclusive loop: address ip, operand r9:r8, old value r7:r6, success lr.  No kernel does this."""
         source = self.pairs[src]
         base = self.word(self.pairs[dst].lo, self.temp1.lo)
         if base != IP:

@@ -27,7 +27,7 @@ from bpfbench.jit.target import Sweep, Target, Unit
 from bpfbench.machine.mips64 import (
     A0, A1, A2, A3, A4, A5, A6, A7, AT, FP, GP, MIPS64, RA, REGS, S0, S1, S2, S3, S7, SP, T4, T5, T6, T7, T8, T9, V0,
     V1, ZERO,
-)  # fmt: skip
+)  # isort: skip
 from bpfbench.machine.pattern import Encoding, Machine
 
 # fmt: off
@@ -521,7 +521,9 @@ class Mips64Target(Target):
             self.sext(T4, rs)
             self.exchange(fn, LL, SC, T9, T8, rd, off, T4)
 
-    def exchange(self, fn: int, load: Encoding, store: Encoding, old: int, new: int, rd: int, off: int, rs: int) -> None:
+    def exchange(
+        self, fn: int, load: Encoding, store: Encoding, old: int, new: int, rd: int, off: int, rs: int
+    ) -> None:
         """Load linked, operate, store conditionally, again if that failed."""
         self.emit(load, old, off, rd)
         if fn == ops.XCHG:
@@ -714,7 +716,7 @@ class Mips64Target(Target):
             return
         else:
             if 0x8000_0000 <= value < 0xFFFF_FFFF_8000_0000:
-                raise JitError(f"mips64: address {value:#x} of {relocation.symbol} is not a sign-extended 32-bit number")
+                raise JitError(f"mips64: {relocation.symbol} at {value:#x}: not a sign-extended 32-bit number")
             word = word & ~0xFFFF | (value >> 16 if relocation.form == "hi16" else value) & 0xFFFF
         code[at : at + 4] = word.to_bytes(4, "little")
 

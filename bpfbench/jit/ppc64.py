@@ -145,7 +145,7 @@ class Ppc64Target(Target):
 
     # ---------------------------------------------------------------------------------------------------------- passes
     def passes(self, sweep: Sweep) -> None:
-        """Measure, settle, write.  From 6.8 on wide loads are padded only while measuring, so the image ends in traps."""
+        """Measure, settle, write.  From 6.8 on, wide loads are padded only while measuring: the image ends in traps."""
         self.padded = True
         sweep("B", True)
         self.near_exit = -1

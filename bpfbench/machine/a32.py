@@ -39,53 +39,53 @@ PROCESSING: Final[list[tuple[str, str, str]]] = [
 ]
 SHIFTS: Final = [("lsl", "00"), ("lsr", "01"), ("asr", "10"), ("ror", "11")]
 
-# name        bits, most significant first                                syntax
+# name         bits, most significant first                              syntax
 OTHERS: Final[list[tuple[str, str, str]]] = [
-    ("movw",  "cond:4 00110000 imm[15:12] rd:4 imm[11:0]",                 "movw{cond:cond} {rd}, {imm:hash}"),
-    ("movt",  "cond:4 00110100 imm[15:12] rd:4 imm[11:0]",                 "movt{cond:cond} {rd}, {imm:hash}"),
-    ("mul",   "cond:4 00000000 rd:4 0000 rm:4 1001 rn:4",                  "mul{cond:cond} {rd}, {rn}, {rm}"),
-    ("mla",   "cond:4 00000010 rd:4 ra:4 rm:4 1001 rn:4",                  "mla{cond:cond} {rd}, {rn}, {rm}, {ra}"),
-    ("mls",   "cond:4 00000110 rd:4 ra:4 rm:4 1001 rn:4",                  "mls{cond:cond} {rd}, {rn}, {rm}, {ra}"),
-    ("umull", "cond:4 00001000 rdhi:4 rdlo:4 rm:4 1001 rn:4",              "umull{cond:cond} {rdlo}, {rdhi}, {rn}, {rm}"),
-    ("sdiv",  "cond:4 01110001 rd:4 1111 rm:4 0001 rn:4",                  "sdiv{cond:cond} {rd}, {rn}, {rm}"),
-    ("udiv",  "cond:4 01110011 rd:4 1111 rm:4 0001 rn:4",                  "udiv{cond:cond} {rd}, {rn}, {rm}"),
-    ("clz",   "cond:4 00010110 1111 rd:4 1111 0001 rm:4",                  "clz{cond:cond} {rd}, {rm}"),
-    ("rev",   "cond:4 01101011 1111 rd:4 1111 0011 rm:4",                  "rev{cond:cond} {rd}, {rm}"),
-    ("rev16", "cond:4 01101011 1111 rd:4 1111 1011 rm:4",                  "rev16{cond:cond} {rd}, {rm}"),
-    ("uxth",  "cond:4 01101111 1111 rd:4 00000111 rm:4",                   "uxth{cond:cond} {rd}, {rm}"),
+    ("movw",     "cond:4 00110000 imm[15:12] rd:4 imm[11:0]",             "movw{cond} {rd}, {imm:hash}"),
+    ("movt",     "cond:4 00110100 imm[15:12] rd:4 imm[11:0]",             "movt{cond} {rd}, {imm:hash}"),
+    ("mul",      "cond:4 00000000 rd:4 0000 rm:4 1001 rn:4",              "mul{cond} {rd}, {rn}, {rm}"),
+    ("mla",      "cond:4 00000010 rd:4 ra:4 rm:4 1001 rn:4",              "mla{cond} {rd}, {rn}, {rm}, {ra}"),
+    ("mls",      "cond:4 00000110 rd:4 ra:4 rm:4 1001 rn:4",              "mls{cond} {rd}, {rn}, {rm}, {ra}"),
+    ("umull",    "cond:4 00001000 rdhi:4 rdlo:4 rm:4 1001 rn:4",          "umull{cond} {rdlo}, {rdhi}, {rn}, {rm}"),
+    ("sdiv",     "cond:4 01110001 rd:4 1111 rm:4 0001 rn:4",              "sdiv{cond} {rd}, {rn}, {rm}"),
+    ("udiv",     "cond:4 01110011 rd:4 1111 rm:4 0001 rn:4",              "udiv{cond} {rd}, {rn}, {rm}"),
+    ("clz",      "cond:4 00010110 1111 rd:4 1111 0001 rm:4",              "clz{cond} {rd}, {rm}"),
+    ("rev",      "cond:4 01101011 1111 rd:4 1111 0011 rm:4",              "rev{cond} {rd}, {rm}"),
+    ("rev16",    "cond:4 01101011 1111 rd:4 1111 1011 rm:4",              "rev16{cond} {rd}, {rm}"),
+    ("uxth",     "cond:4 01101111 1111 rd:4 00000111 rm:4",               "uxth{cond} {rd}, {rm}"),
     # memory; the rows called ..._sub subtract the offset
-    ("ldr",       "cond:4 01011001 rn:4 rt:4 off:12",                      "ldr{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("ldr_sub",   "cond:4 01010001 rn:4 rt:4 off:12",                      "ldr{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("ldrb",      "cond:4 01011101 rn:4 rt:4 off:12",                      "ldrb{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("ldrb_sub",  "cond:4 01010101 rn:4 rt:4 off:12",                      "ldrb{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("str",       "cond:4 01011000 rn:4 rt:4 off:12",                      "str{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("str_sub",   "cond:4 01010000 rn:4 rt:4 off:12",                      "str{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("strb",      "cond:4 01011100 rn:4 rt:4 off:12",                      "strb{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("strb_sub",  "cond:4 01010100 rn:4 rt:4 off:12",                      "strb{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("ldrh",      "cond:4 00011101 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "ldrh{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("ldrh_sub",  "cond:4 00010101 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "ldrh{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("ldrsb",     "cond:4 00011101 rn:4 rt:4 off[7:4] 1101 off[3:0]",      "ldrsb{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("ldrsb_sub", "cond:4 00010101 rn:4 rt:4 off[7:4] 1101 off[3:0]",      "ldrsb{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("ldrsh",     "cond:4 00011101 rn:4 rt:4 off[7:4] 1111 off[3:0]",      "ldrsh{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("ldrsh_sub", "cond:4 00010101 rn:4 rt:4 off[7:4] 1111 off[3:0]",      "ldrsh{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("strh",      "cond:4 00011100 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "strh{cond:cond} {rt}, [{rn}{off:plus}]"),
-    ("strh_sub",  "cond:4 00010100 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "strh{cond:cond} {rt}, [{rn}{off:minus}]"),
-    ("ldrd",      "cond:4 00011100 rn:4 rt[3:1] 0 off[7:4] 1101 off[3:0]", "ldrd{cond:cond} {rt:pair}, [{rn}{off:plus}]"),
-    ("ldrd_sub",  "cond:4 00010100 rn:4 rt[3:1] 0 off[7:4] 1101 off[3:0]", "ldrd{cond:cond} {rt:pair}, [{rn}{off:minus}]"),
-    ("strd",      "cond:4 00011100 rn:4 rt[3:1] 0 off[7:4] 1111 off[3:0]", "strd{cond:cond} {rt:pair}, [{rn}{off:plus}]"),
-    ("strd_sub",  "cond:4 00010100 rn:4 rt[3:1] 0 off[7:4] 1111 off[3:0]", "strd{cond:cond} {rt:pair}, [{rn}{off:minus}]"),
-    ("ldr_lsl",   "cond:4 01111001 rn:4 rt:4 n:5 00 0 rm:4",               "ldr{cond:cond} {rt}, [{rn}, {rm}, lsl {n:hash}]"),
-    ("push",      "cond:4 100100101101 list:16",                           "push{cond:cond} {list:list}"),
-    ("pop",       "cond:4 100010111101 list:16",                           "pop{cond:cond} {list:list}"),
-    ("ldrex",     "cond:4 00011001 rn:4 rt:4 111110011111",                "ldrex{cond:cond} {rt}, [{rn}]"),
-    ("strex",     "cond:4 00011000 rn:4 rd:4 11111001 rt:4",               "strex{cond:cond} {rd}, {rt}, [{rn}]"),
-    ("ldrexd",    "cond:4 00011011 rn:4 rt[3:1] 0 111110011111",           "ldrexd{cond:cond} {rt:pair}, [{rn}]"),
-    ("strexd",    "cond:4 00011010 rn:4 rd:4 11111001 rt[3:1] 0",          "strexd{cond:cond} {rd}, {rt:pair}, [{rn}]"),
+    ("ldr",      "cond:4 01011001 rn:4 rt:4 off:12",                      "ldr{cond} {rt}, [{rn}{off:plus}]"),
+    ("ldr_sub",  "cond:4 01010001 rn:4 rt:4 off:12",                      "ldr{cond} {rt}, [{rn}{off:minus}]"),
+    ("ldrb",     "cond:4 01011101 rn:4 rt:4 off:12",                      "ldrb{cond} {rt}, [{rn}{off:plus}]"),
+    ("ldrb_sub", "cond:4 01010101 rn:4 rt:4 off:12",                      "ldrb{cond} {rt}, [{rn}{off:minus}]"),
+    ("str",      "cond:4 01011000 rn:4 rt:4 off:12",                      "str{cond} {rt}, [{rn}{off:plus}]"),
+    ("str_sub",  "cond:4 01010000 rn:4 rt:4 off:12",                      "str{cond} {rt}, [{rn}{off:minus}]"),
+    ("strb",     "cond:4 01011100 rn:4 rt:4 off:12",                      "strb{cond} {rt}, [{rn}{off:plus}]"),
+    ("strb_sub", "cond:4 01010100 rn:4 rt:4 off:12",                      "strb{cond} {rt}, [{rn}{off:minus}]"),
+    ("ldrh",     "cond:4 00011101 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "ldrh{cond} {rt}, [{rn}{off:plus}]"),
+    ("ldrh_sub", "cond:4 00010101 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "ldrh{cond} {rt}, [{rn}{off:minus}]"),
+    ("ldrsb",    "cond:4 00011101 rn:4 rt:4 off[7:4] 1101 off[3:0]",      "ldrsb{cond} {rt}, [{rn}{off:plus}]"),
+    ("ldrsb_sub", "cond:4 00010101 rn:4 rt:4 off[7:4] 1101 off[3:0]",      "ldrsb{cond} {rt}, [{rn}{off:minus}]"),
+    ("ldrsh",    "cond:4 00011101 rn:4 rt:4 off[7:4] 1111 off[3:0]",      "ldrsh{cond} {rt}, [{rn}{off:plus}]"),
+    ("ldrsh_sub", "cond:4 00010101 rn:4 rt:4 off[7:4] 1111 off[3:0]",      "ldrsh{cond} {rt}, [{rn}{off:minus}]"),
+    ("strh",     "cond:4 00011100 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "strh{cond} {rt}, [{rn}{off:plus}]"),
+    ("strh_sub", "cond:4 00010100 rn:4 rt:4 off[7:4] 1011 off[3:0]",      "strh{cond} {rt}, [{rn}{off:minus}]"),
+    ("ldrd",     "cond:4 00011100 rn:4 rt[3:1] 0 off[7:4] 1101 off[3:0]", "ldrd{cond} {rt:pair}, [{rn}{off:plus}]"),
+    ("ldrd_sub", "cond:4 00010100 rn:4 rt[3:1] 0 off[7:4] 1101 off[3:0]", "ldrd{cond} {rt:pair}, [{rn}{off:minus}]"),
+    ("strd",     "cond:4 00011100 rn:4 rt[3:1] 0 off[7:4] 1111 off[3:0]", "strd{cond} {rt:pair}, [{rn}{off:plus}]"),
+    ("strd_sub", "cond:4 00010100 rn:4 rt[3:1] 0 off[7:4] 1111 off[3:0]", "strd{cond} {rt:pair}, [{rn}{off:minus}]"),
+    ("ldr_lsl",  "cond:4 01111001 rn:4 rt:4 n:5 00 0 rm:4",               "ldr{cond} {rt}, [{rn}, {rm}, lsl {n:hash}]"),
+    ("push",     "cond:4 100100101101 list:16",                           "push{cond} {list:list}"),
+    ("pop",      "cond:4 100010111101 list:16",                           "pop{cond} {list:list}"),
+    ("ldrex",    "cond:4 00011001 rn:4 rt:4 111110011111",                "ldrex{cond} {rt}, [{rn}]"),
+    ("strex",    "cond:4 00011000 rn:4 rd:4 11111001 rt:4",               "strex{cond} {rd}, {rt}, [{rn}]"),
+    ("ldrexd",   "cond:4 00011011 rn:4 rt[3:1] 0 111110011111",           "ldrexd{cond} {rt:pair}, [{rn}]"),
+    ("strexd",   "cond:4 00011010 rn:4 rd:4 11111001 rt[3:1] 0",          "strexd{cond} {rd}, {rt:pair}, [{rn}]"),
     # control
-    ("b",     "cond:4 1010 off[25:2]",                                     "b{cond:cond} {off:branch}"),
-    ("bl",    "cond:4 1011 off[25:2]",                                     "bl{cond:cond} {off:branch}"),
-    ("bx",    "cond:4 000100101111111111110001 rm:4",                      "bx{cond:cond} {rm}"),
-    ("blx",   "cond:4 000100101111111111110011 rm:4",                      "blx{cond:cond} {rm}"),
+    ("b",        "cond:4 1010 off[25:2]",                                 "b{cond} {off:branch}"),
+    ("bl",       "cond:4 1011 off[25:2]",                                 "bl{cond} {off:branch}"),
+    ("bx",       "cond:4 000100101111111111110001 rm:4",                  "bx{cond} {rm}"),
+    ("blx",      "cond:4 000100101111111111110011 rm:4",                  "blx{cond} {rm}"),
 ]
 # fmt: on
 
@@ -108,7 +108,7 @@ def forms(name: str, head: str, operands: str) -> list[Encoding]:
     """The nine forms of one opcode; `head` has a hole for the group bits."""
     rn, rd = ("rn:4" if "n" in operands else "0000"), ("rd:4" if "d" in operands else "0000")
     shown = ", ".join("{r" + c + "}" for c in operands)
-    syntax = f"{name}{{cond:cond}} {shown}, "
+    syntax = f"{name}{{cond}} {shown}, "
     shifted = name.startswith("mov")
     rows: list[Encoding] = [
         Pattern(name, f"{head % '000'} {rn} {rd} 00000000 rm:4", syntax + "{rm}"),
@@ -117,7 +117,7 @@ def forms(name: str, head: str, operands: str) -> list[Encoding]:
     for shift, ty in SHIFTS:
         amount = "{n:hash}" if shift == "lsl" else "{n:hash32}"
         title = shift + name[3:] if shifted else f"{name}_{shift}"
-        text = f"{title}{{cond:cond}} {shown}, {{rm}}, " if shifted else syntax + f"{{rm}}, {shift} "
+        text = f"{title}{{cond}} {shown}, {{rm}}, " if shifted else syntax + f"{{rm}}, {shift} "
         if shift != "ror":  # a constant rotation by 0 would be rrx, a third thing
             rows.append(Pattern(f"{title}_i", f"{head % '000'} {rn} {rd} n:5 {ty} 0 rm:4", text + amount))
         rows.append(Pattern(f"{title}_r", f"{head % '000'} {rn} {rd} rs:4 0 {ty} 1 rm:4", text + "{rs}"))
@@ -183,10 +183,10 @@ ROWS: Final[list[Encoding]] = [
     Pattern("dmb", "1111 01010111111111110000 0101 option:4", "dmb {option:barrier}"),
 ]
 
-BARRIERS: Final = ["#0", "#1", "oshst", "osh", "#4", "#5", "nshst", "nsh", "#8", "#9", "ishst", "ish", "#12", "#13", "st", "sy"]
+BARRIERS: Final = "#0 #1 oshst osh #4 #5 nshst nsh #8 #9 ishst ish #12 #13 st sy".split()
 KINDS: Final[dict[str, Kind]] = {
     "r": REGS,
-    "cond": [*CONDITIONS, "?"],
+    "c": [*CONDITIONS, "?"],
     "hash": constant,
     "hash32": shift_amount,
     "mod": shown_modified,

@@ -137,5 +137,7 @@ def jump_target(value: int, addr: int) -> str:
     return hex((addr + 4) & ~0x0FFF_FFFF & 0xFFFF_FFFF_FFFF_FFFF | value)
 
 
-KINDS: Final[dict[str, Kind]] = {"r": REGS, "i": decimal, "branch": branch_target, "jump": jump_target, "count": bit_count}
+KINDS: Final[dict[str, Kind]] = {
+    "r": REGS, "i": decimal, "branch": branch_target, "jump": jump_target, "count": bit_count,
+}  # fmt: skip
 MIPS64: Final = Machine("mips64", ROWS, KINDS, unit=4, byte=3)

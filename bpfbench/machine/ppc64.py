@@ -125,6 +125,9 @@ ROWS: Final[list[Encoding]] = [
 ]
 # fmt: on
 
-BASES: Final = ["0", *REGS[1:]]      # as the base of an address, RA = 0 is the number
-KINDS: Final[dict[str, Kind]] = {"r": REGS, "base": BASES, "s": decimal, "u": decimal, "d": decimal, "m": decimal, "b": decimal, "pc": pc_relative}
+#: As the base of an address, RA = 0 is the number 0.
+BASES: Final = ["0", *REGS[1:]]
+KINDS: Final[dict[str, Kind]] = {
+    "r": REGS, "base": BASES, "s": decimal, "u": decimal, "d": decimal, "m": decimal, "b": decimal, "pc": pc_relative,
+}  # fmt: skip
 PPC64: Final = Machine("ppc64", ROWS, KINDS, unit=4, byte=3)
