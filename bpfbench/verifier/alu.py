@@ -21,7 +21,7 @@ from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.log import unsigned_text
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.regstate import RegState, constant
-from bpfbench.verifier.scalar import S32_MAX, S64_MAX, S64_MIN, U32_MAX, U64_MAX, UNKNOWN, Scalar, s32, s64
+from bpfbench.verifier.scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, UNKNOWN, Scalar, s32, s64
 from bpfbench.verifier.stack import linked_copy, width
 from bpfbench.verifier.transfer import add_ranges
 from bpfbench.verifier.walk import EACCES, EINVAL, Walk
@@ -156,10 +156,26 @@ def move_sign_extended(w: Walk, insn: Instruction) -> None:
 
 
 def byte_order(w: Walk, insn: Instruction) -> None:
-    """Byte swaps: the result is unknown."""
-    if w.leaks(w.read(insn.dst)):
+    """Byte swaps and truncations: bits move, ranges follow from them; unknown in older kernels."""
+    reg = w.read(insn.dst)
+    if w.leaks(reg):
         raise w.refuse(f"R{insn.dst} pointer arithmetic prohibited")
-    w.overwrite(insn.dst)
+    if not w.k.swaps or reg.kind != rs.SCALAR:
+        w.overwrite(insn.dst)
+        return
+    w.writable(insn.dst)
+    size = insn.op.size
+    s = reg.scalar
+    if insn.op.fn != ops.LE:
+        v, m = tnum.swap((s.v, s.m), size)
+        s = Scalar(v, m, 0, U64_MAX, S64_MIN, S64_MAX, 0, U32_MAX, S32_MIN, S32_MAX)
+    if size < 64:
+        s = bounds.truncated(s, size // 8, w.k.deduce)
+    s = bounds.deduce(s.copy(), w.k.deduce)
+    kept = size == 64 and insn.op.fn == ops.LE
+    w.state.frames[-1].regs[insn.dst] = RegState(rs.SCALAR, forgetful(w, s), reg.off if kept else 0,
+                                                 reg.id if kept else 0, precise=reg.precise)
+    check_sane(w, insn.dst, "alu")
 
 
 def _negate(w: Walk, insn: Instruction, wide: bool) -> None:
@@ -229,12 +245,28 @@ def _numbers(w: Walk, insn: Instruction, wide: bool, regs: list[RegState], a: Re
     if w.k.fork_ranges and fn in (ops.AND, ops.OR) and b.scalar.m == 0:
         a = _fork_minus_one_or_zero(w, insn, a)
     s = forgetful(w, w.k.arith.transfer(fn, wide, a.scalar, b.scalar))
-    id, off = 0, 0
-    if w.k.link_offsets:
-        if w.bpf_capable and fn == ops.ADD and wide and a.id and b.scalar.m == 0 and not (
-                not insn.op.imm and insn.src == dst) and not a.id & rs.ADD_CONST and b.scalar.v <= S32_MAX:
-            id, off = a.id | rs.ADD_CONST, b.scalar.v
+    id, off = _linked_sum(w, insn, wide, a, b.scalar) if a.id and w.k.link_offsets else (0, 0)
     regs[dst] = RegState(rs.SCALAR, s, off, id, 0, a.precise)
+
+
+def _linked_sum(w: Walk, insn: Instruction, wide: bool, a: RegState, b: Scalar) -> tuple[int, int]:
+    """r2 = r1; r2 += 8: still linked, at a constant distance. The new id and offset, (0, 0) where the link breaks."""
+    fn = insn.op.fn
+    if not w.bpf_capable or (not insn.op.imm and insn.src == insn.dst) or a.id & rs.ADD_CONST:
+        return 0, 0
+    if not w.k.link_halves:
+        ok = fn == ops.ADD and wide and b.m == 0 and b.v <= S32_MAX
+        return (a.id | rs.ADD_CONST64, b.v) if ok else (0, 0)
+    if fn not in (ops.ADD, ops.SUB) or (b.m if wide else b.m & U32_MAX):
+        return 0, 0
+    if wide and s64(b.v) != s32(b.v):
+        return 0, 0
+    off = s32(b.v)
+    if fn == ops.SUB:
+        if off == S32_MIN:
+            return 0, 0
+        off = -off
+    return a.id | (rs.ADD_CONST64 if wide else rs.ADD_CONST32), off
 
 
 def _fork_minus_one_or_zero(w: Walk, insn: Instruction, a: RegState) -> RegState:
@@ -338,7 +370,8 @@ def _moved(w: Walk, fn: int, dst: int, ptr: RegState, b: Scalar, known: bool, pt
             raise w.refuse(f"R{dst} subtraction from stack pointer prohibited")
         if known and s32(ptr.off - b.smin) == ptr.off - b.smin:
             return ptr.moved(ptr.off - b.smin, _no_halves(w, p), ptr.id, ptr.range)
-        s = _no_halves(w, p).copy()
+        s = p.copy()
+        bounds.forget32(s)
         low, high = p.smin - b.smax, p.smax - b.smin
         s.smin, s.smax = (low, high) if low >= S64_MIN and high <= S64_MAX else (S64_MIN, S64_MAX)
         s.umin, s.umax = (0, U64_MAX) if p.umin < b.umax else (p.umin - b.umax, (p.umax - b.umin) & U64_MAX)

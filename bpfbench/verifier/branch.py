@@ -340,20 +340,24 @@ def _sync(w: Walk, state: State, known: RegState, linked: list[tuple[int, bool, 
         if not (reg.id | known.id) & rs.ADD_CONST or reg.off == known.off:
             fresh = known
         else:
-            fresh = _plus(reg, known)
+            fresh = _plus(w, reg, known)
         if is_reg:
             frame.regs[i] = fresh
         else:
             frame.stack[i] = Slot(frame.stack[i].types, fresh)
 
 
-def _plus(reg: RegState, known: RegState) -> RegState:
+def _plus(w: Walk, reg: RegState, known: RegState) -> RegState:
     """known plus the difference of the constants."""
-    delta = Scalar.const(s32(reg.off) - s32(known.off))
+    if w.k.link_halves:
+        delta = Scalar.const(reg.off - known.off)
+    else:
+        delta = Scalar.const(s32(s32(reg.off) - s32(known.off)))
     s = known.scalar.copy()
-    add_ranges(s, delta, 2)
+    add_ranges(s, delta, w.k.arith.gen)
     s.v, s.m = tnum.add((s.v, s.m), (delta.v, delta.m))
+    if w.k.link_halves:
+        if (reg.id | known.id) & rs.ADD_CONST32:
+            bounds.zext32(s)
+        bounds.deduce(s, w.k.deduce)
     return RegState(rs.SCALAR, s, reg.off, reg.id, 0, known.precise)
-
-
-_ = bounds

@@ -47,7 +47,10 @@ def find_subprogs(w: Walk, code: list[Slot]) -> None:
     """Functions are what calls and function addresses name (slide 25)."""
     starts = {0}
     n = len(code)
-    for pc, (op, _, src, _, imm) in enumerate(code):
+    for pc, (op, _, src, off, imm) in enumerate(code):
+        if op == CALL and src == 2:
+            _kernel_function(w, pc, imm, off)
+            continue
         local = op == CALL and src == 1
         address = op == LDDW and src == 4
         if not local and not address:
@@ -62,6 +65,20 @@ def find_subprogs(w: Walk, code: list[Slot]) -> None:
     if w.log is not None and w.log.level >= 2:
         for i, sub in enumerate(w.subprogs):
             w.log.line(f"func#{i} @{sub.start}")
+
+
+def _kernel_function(w: Walk, pc: int, type_id: int, off: int) -> None:
+    """A call of a kernel function, named by its type id (`add_kfunc_call`)."""
+    if not w.gpl:
+        raise w.refuse("cannot call kernel function from non-GPL compatible program", EINVAL)
+    if not type_id and not off:
+        return
+    if off < 0:
+        w.say("negative offset disallowed for kernel module function call")
+        raise w.refuse("failed to find BTF for kernel function", EINVAL)
+    if off:
+        w.say("kfunc offset > 0 without fd_array is invalid")
+        raise w.refuse("failed to find BTF for kernel function", EPROTO)
 
 
 def check_jumps(w: Walk, code: list[Slot]) -> None:

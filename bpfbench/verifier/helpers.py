@@ -16,6 +16,7 @@ from bpfbench.verifier import helper_protos as hp
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.alu import check_sane
 from bpfbench.verifier.arguments import Call
+from bpfbench.verifier.paths import push
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.references import acquire, check_leak, check_resources, release_reference
 from bpfbench.verifier.regstate import RegState
@@ -92,8 +93,23 @@ def call_helper(w: Walk, insn: Instruction) -> None:
     _check_map(w, number, call)
     if number == _FUNC_IP and w.prog.type not in ("kprobe", "tracing"):
         raise w.refuse(f"func {named(number)} not supported for program type {PROG_TYPE_IDS[w.prog.type]}", ENOTSUPP)
+    if number == TAIL_CALL and w.k.tail_exits:
+        changes = _tail_call_exits(w)
     if changes:
         calls.forget_packets(w)
+
+
+def _tail_call_exits(w: Walk) -> bool:
+    """In a called function: a tail call that succeeds does not come back here but to the caller."""
+    if len(w.state.frames) == 1:
+        return False
+    w.scratched |= 1
+    push(w, w.pc + 1, w.pc, False)
+    calls.forget_packets(w)
+    w.state.frames[-1].regs[0] = w.unknown_reg
+    calls.leave(w)
+    w.pc -= 1
+    return True
 
 
 def _unknown(w: Walk, number: int) -> Refuse:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from bpfbench.verifier.state import State
-from bpfbench.verifier.walk import E2BIG, Pending, SccVisit, Walk
+from bpfbench.verifier.walk import Pending, SccVisit, Walk
 
 MAX_PENDING: Final = 8192       # BPF_COMPLEXITY_LIMIT_JMP_SEQ
 
@@ -23,7 +23,7 @@ def push(w: Walk, pc: int, prev: int, speculative: bool) -> State:
     state.speculative = state.speculative or speculative
     w.pending.append(Pending(state, pc, prev, w.log.mark() if w.log is not None else 0))
     if len(w.pending) > MAX_PENDING:
-        raise w.refuse(f"The sequence of {len(w.pending)} jumps is too complex.", E2BIG)
+        raise w.refuse(f"The sequence of {len(w.pending)} jumps is too complex.", w.k.full_errno)
     if state.parent is not None:
         state.parent.branches += 1
     if w.observer is not None:

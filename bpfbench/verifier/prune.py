@@ -336,7 +336,8 @@ def visited(w: Walk, pc: int) -> bool:
         if old.branches:
             verdict = _being_walked(w, pc, old, state)
             if verdict == _HIT:
-                hit = loop = True
+                hit = True
+                loop = not aux.calls_callback or w.k.callback_loops
             else:
                 if verdict == _THROTTLE and not force and w.jmps - w.prev_jmps < 20 and \
                         w.processed - w.prev_processed < 100:

@@ -78,7 +78,10 @@ def check_resources(w: Walk, exception: bool, locks_too: bool, where: str) -> No
     st = w.state
     if locks_too and st.active_locks:
         raise w.refuse(f"{where} cannot be used inside bpf_spin_lock-ed region", EINVAL)
-    check_leak(w, exception)
+    try:
+        check_leak(w, exception)
+    except Refuse:
+        raise w.refuse(f"{where} would lead to reference leak", EINVAL) from None
     if locks_too and st.irq_id:
         raise w.refuse(f"{where} cannot be used inside bpf_local_irq_save-ed region", EINVAL)
     if locks_too and st.rcu_locks:

@@ -58,7 +58,9 @@ TRUSTED: Final = 1 << 15
 RCU: Final = 1 << 16
 NON_OWNING: Final = 1 << 17
 
-ADD_CONST: Final = 1 << 31      # in `id`: the number is that of the same id plus `off`
+ADD_CONST64: Final = 1 << 31    # in `id`: the number is that of the same id plus `off`
+ADD_CONST32: Final = 1 << 30    # the same, computed on 32 bits
+ADD_CONST: Final = ADD_CONST64 | ADD_CONST32
 
 NAMES: Final = (
     "?", "scalar", "ctx", "map_ptr", "map_value", "map_key", "fp", "pkt_meta", "pkt", "pkt_end", "flow_keys", "sock",

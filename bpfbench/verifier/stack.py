@@ -346,7 +346,8 @@ def check_bounds(w: Walk, ptr: int, off: int, size: int, helper: bool, write: bo
     """Does the access stay inside the stack?  Grows it as needed (`check_stack_access_within_bounds`)."""
     reg = w.state.frames[-1].regs[ptr]
     frame = w.state.frames[reg.frame]
-    extra = " indirect access to" if helper else " write to" if write else " read from"
+    helper_words = helper and w.k.version < (6, 13)
+    extra = " indirect access to" if helper_words else " write to" if write else " read from"
     s = reg.scalar
     if s.m == 0:
         low = s64(s.v) + off
@@ -412,7 +413,7 @@ def initialized(w: Walk, ptr: int, off: int, size: int, zero_ok: bool, helper: b
     reg = w.state.frames[-1].regs[ptr]
     frame = w.state.frames[reg.frame]
     s = reg.scalar
-    extra = " indirect" if helper else ""
+    extra = " indirect" if helper and w.k.version < (6, 13) else ""
     if size == 0 and not zero_ok:
         raise w.refuse("invalid zero-sized read")
     clobber = helper and (writes or w.k.version < (6, 13))

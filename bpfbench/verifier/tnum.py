@@ -159,6 +159,12 @@ def cast(a: Tnum, size: int) -> Tnum:
     return (a[0] & keep, a[1] & keep)
 
 
+def swap(a: Tnum, bits: int) -> Tnum:
+    """The low `bits` bits with their bytes in the other order, and nothing above."""
+    size = bits // 8
+    return tuple([int.from_bytes((x & ((1 << bits) - 1)).to_bytes(size, "little"), "big") for x in a])  # type: ignore
+
+
 def with_low32(a: Tnum, low: Tnum) -> Tnum:
     """`a` with its low half replaced."""
     return ((a[0] & ~M32 & M64) | (low[0] & M32), (a[1] & ~M32 & M64) | (low[1] & M32))

@@ -200,7 +200,7 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
         sub.post_start = at
     w.insn_text = texts(prog) if w.log is not None else []
     if k.scc:
-        callbacks = {pc for pc, a in enumerate(w.aux) if a.calls_callback}
+        callbacks = {pc for pc, a in enumerate(w.aux) if a.calls_callback and k.callback_loops}
         for pc, number in enumerate(components(insns, callbacks)):
             w.aux[pc].scc = number
     if k.liveness == 1:
@@ -261,6 +261,8 @@ def texts(prog: Program) -> list[str]:
             out.append("")
         elif insn.kind == ops.LDDW and insn.op.fn in (ops.MAP_FD, ops.MAP_VALUE):
             out.append(f"(18) r{insn.dst} = map[{insn.imm}]+{insn.imm2}")
+        elif insn.kind == ops.LDDW and insn.op.fn == ops.FUNC:
+            out.append(f"(18) r{insn.dst} = {insn.imm & 0xFFFFFFFF | (insn.imm2 & 0xFFFFFFFF) << 32:#x}")
         else:
             out.append(format_insn(insn, with_code=True))
     return out
