@@ -40,6 +40,8 @@ def enter(w: Walk, state: State, subprog: int, site: int) -> Frame:
         raise w.refuse(f"the call stack of {len(state.frames) + 1} frames is too deep", E2BIG)
     frame = Frame(site, len(state.frames), subprog)
     state.frames.append(frame)
+    w.scratched = (1 << 11) - 1
+    w.scratched_slots = (1 << 64) - 1
     return frame
 
 
@@ -59,8 +61,6 @@ def call_local(w: Walk, insn: Instruction) -> None:
 
         enter_frame(caller, callee)
     clear_caller_saved(w, caller)
-    w.scratched = (1 << 11) - 1
-    w.scratched_slots = (1 << 64) - 1
     if w.k.liveness == 1:
         w.live_stack.leave()  # type: ignore[attr-defined]
     w.pc = sub.start - 1
@@ -145,6 +145,8 @@ def _push_async(w: Walk, subprog: int) -> None:
     frame = Frame(MAIN, 0, subprog)
     state.frames.append(frame)
     state.first = sub.start
+    w.scratched = (1 << 11) - 1
+    w.scratched_slots = (1 << 64) - 1
     w.pending.append(Pending(state, sub.start, w.pc, w.log.mark() if w.log is not None else 0))
     if len(w.pending) > 8192:
         raise w.refuse(f"The sequence of {len(w.pending)} jumps is too complex for async cb.", E2BIG)

@@ -317,6 +317,8 @@ def _back_call(w: Walk, pc: int, later: int, wanted: Wanted, kind: int) -> int:
         wanted.frame -= 1
         return 0
     if kind == ops.EXIT:
+        if later >= 0 and w.aux[later].calls_callback and w.k.version >= (6, 18):
+            wanted.regs[f] &= ~ARGS             # the helper sets them for the next round
         from_call = later - 1 >= 0 and _calls_local(w, later - 1)
         r0 = from_call and wanted.regs[f] & 1
         if from_call and wanted.regs[f] & ARGS:
