@@ -6,7 +6,7 @@
 from bpfbench.interp.contexts import Context
 from bpfbench.interp.machine import DEFAULT_BUDGET, Machine, Result, run
 from bpfbench.interp.observe import Observer, Recorder
-from bpfbench.interp.packet import read_pcap, write_pcap
+from bpfbench.interp.pcap import read_pcap, write_pcap
 from bpfbench.interp.runtime import Maps, Runtime, surroundings
 from bpfbench.interp.trap import Trap
 

@@ -35,7 +35,8 @@ LAYOUTS: Final[dict[str, str]] = {
         "dst_ip4:4 dst_ip6:4*4 state:4 rx_queue_mapping:4"
     ),
     "bpf_sock_addr": (
-        "user_family:4 user_ip4:4 user_ip6:4*4 user_port:4 family:4 type:4 protocol:4 msg_src_ip4:4 msg_src_ip6:4*4 :4 sk:8"
+        "user_family:4 user_ip4:4 user_ip6:4*4 user_port:4 family:4 type:4 protocol:4 msg_src_ip4:4 "
+        "msg_src_ip6:4*4 :4 sk:8"
     ),
     "bpf_sock_ops": (
         "op:4 args:4*4 " + _IP + " is_fullsock:4 snd_cwnd:4 srtt_us:4 bpf_sock_ops_cb_flags:4 state:4 rtt_min:4 "

@@ -33,8 +33,7 @@ Step = Callable[[Registers], int]
 TAIL_CALL: Final = 12
 ADDR_SLOT: Final = 8             # distance between the addresses of two slots of a program's text
 
-_UNPACK: Final = {size: struct.Struct(f"<{letter}").unpack_from for size, letter in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))}
-_PACK: Final = {size: struct.Struct(f"<{letter}").pack_into for size, letter in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))}
+_STRUCT: Final = {1: struct.Struct("<B"), 2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
 _MASK: Final = {1: 0xFF, 2: 0xFFFF, 4: U32_MAX, 8: U64_MAX}
 _SIGNED: Final = {1: s8, 2: s16, 4: s32}
 
@@ -268,7 +267,7 @@ def _kfunc(insn: Instruction, place: Place) -> Step:
 # -------------------------------------------------------------------------------------------------------------- memory
 def _ldx(insn: Instruction, place: Place) -> Step:
     memory, d, s, off, size, following = place.control.memory, insn.dst, insn.src, insn.off, insn.op.size, place.go(0)
-    pages, bits, unpack = memory.pages, memory.page_bits, _UNPACK[size]
+    pages, bits, unpack = memory.pages, memory.page_bits, _STRUCT[size].unpack_from
 
     def run(r: Registers) -> int:
         addr = (r[s] + off) & 0xFFFF_FFFF_FFFF_FFFF
@@ -306,7 +305,7 @@ def _st(insn: Instruction, place: Place) -> Step:
 
 def _stx(insn: Instruction, place: Place) -> Step:
     memory, d, s, off, size, following = place.control.memory, insn.dst, insn.src, insn.off, insn.op.size, place.go(0)
-    pages, bits, pack, mask = memory.pages, memory.page_bits, _PACK[size], _MASK[size]
+    pages, bits, pack, mask = memory.pages, memory.page_bits, _STRUCT[size].pack_into, _MASK[size]
 
     def run(r: Registers) -> int:
         addr = (r[d] + off) & 0xFFFF_FFFF_FFFF_FFFF

@@ -141,6 +141,8 @@ class Machine:
         self.observer: Observer | None = None
         self.codes: dict[int, Code] = {}
         self.bases: list[int] = []                 # depth of frames at which each nested loop ends
+        context = runtime.context_region
+        self.arguments: tuple[int, ...] = (context.base if context is not None else 0,)
         self.code = self.prepare(program)
         runtime.call = self.callback
 
@@ -186,8 +188,7 @@ class Machine:
     # --------------------------------------------------------------------------------------------------------- running
     def run(self) -> int:
         """Run from the start to the end; r0.  Raises `_Trapped`."""
-        region = self.runtime.context_region
-        self.registers[1] = region.base if region is not None else 0
+        self.registers[1 : 1 + len(self.arguments)] = self.arguments
         self.registers[10] = self.stack(0).hi
         return self._nested(0)
 
@@ -222,7 +223,7 @@ class Machine:
         registers = self.registers
         done = 0
         try:
-            for done in range(max(1, min(SLICE, self.budget - self.executed))):
+            for done in range(max(1, min(SLICE, self.budget - self.executed))):  # noqa: B007
                 pc = steps[pc](registers)
         except ProgramFault as fault:
             raise _Trapped(self._trap(fault, pc)) from None
@@ -347,7 +348,9 @@ class Machine:
             if len(self.frames) != depth:
                 observer.frame(step, pc, len(self.frames), following)
 
-    def _tell(self, observer: Observer, step: int, pc: int, insn: Instruction, before: list[int], following: int) -> None:
+    def _tell(
+        self, observer: Observer, step: int, pc: int, insn: Instruction, before: list[int], following: int
+    ) -> None:
         kind = insn.kind
         if kind in LOADS:
             self._tell_access(observer, step, pc, "load", before[insn.src] + insn.off, insn.op.size)
@@ -426,12 +429,29 @@ def run(
     machine = Machine(program, runtime, budget)
     recorder = Recorder() if trace else None
     machine.observer = observe if observe is not None else recorder
+    return _result(machine, recorder)
+
+
+def run_memory(program: Program, memory: bytes, budget: int = DEFAULT_BUDGET) -> Result:
+    """Run a bare function: r1 = address of `memory`, r2 = its length; the memory afterwards is the result's `data`."""
+    bare = Program(program.insns, "unspec", program.name, program.license, program.maps)
+    machine = Machine(bare, surroundings(bare, b""), budget)
+    region = machine.memory.add("memory", len(memory)) if memory else None
+    if region is not None:
+        region.buf[:] = memory
+    machine.arguments = (region.base if region is not None else 0, len(memory))
+    result = _result(machine, None)
+    result.data = bytes(region.buf) if region is not None else b""
+    return result
+
+
+def _result(machine: Machine, recorder: Recorder | None) -> Result:
+    """Run to the end and put together the result."""
     r0, failed = 0, None
     try:
         r0 = machine.run()
     except _Trapped as trapped:
         failed = trapped.trap
-    result = Result(runtime, r0, failed, machine.executed, recorder.trace if recorder is not None else None)
+    result = Result(machine.runtime, r0, failed, machine.executed, recorder.trace if recorder is not None else None)
     machine.release()
     return result
-

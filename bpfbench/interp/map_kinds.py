@@ -165,7 +165,7 @@ class RingBuffer(Map):
     def reserve(self, size: int) -> int:
         """Address of a record of `size` bytes, or 0 when it does not fit."""
         room = (size + RINGBUF_HEADER + 7) & ~7
-        if size > (1 << 30) - 1 or room > self.max_entries or self.produced + room - self.consumed > self.max_entries - 1:
+        if size > (1 << 30) - 1 or self.produced + room - self.consumed > self.max_entries - 1:
             return 0
         self.produced += room
         region = self.memory.add(f"record of {self.name or self.type}", max(size, 1))
@@ -291,7 +291,9 @@ class Sockets(Map):
 class Storage(Map):
     """One value per socket, task, inode or cgroup; `key` is the object's address."""
 
-    kinds: ClassVar[tuple[str, ...]] = ("sk_storage", "task_storage", "inode_storage", "cgrp_storage", "cgroup_storage", "percpu_cgroup_storage")
+    kinds: ClassVar[tuple[str, ...]] = (
+        "sk_storage", "task_storage", "inode_storage", "cgrp_storage", "cgroup_storage", "percpu_cgroup_storage",
+    )  # fmt: skip
 
     def __init__(self, spec: MapSpec, memory: Memory, cpus: int) -> None:
         super().__init__(spec, memory, 1)
@@ -339,7 +341,7 @@ class StackTraces(Map):
 
 
 class InsnArray(Array):
-    """Addresses of instructions for gotox; the values are offsets of slots until the machine turns them into addresses."""
+    """Addresses of instructions for gotox; slot numbers until the machine turns them into addresses."""
 
     kinds: ClassVar[tuple[str, ...]] = ("insn_array",)
 

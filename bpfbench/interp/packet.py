@@ -1,21 +1,19 @@
-"""The packet a networking program works on: one buffer with room before and behind, and pcap files to take it from.
+"""The packet a networking program works on: one buffer with room before and behind.
 
     base            meta      start                    end           limit
     |... headroom ...|metadata|======= packet ========|... tailroom ...|
 
-XDP moves `start` within the headroom and `end` within the tailroom of one 4096-byte page; an sk_buff reallocates, so its
-room here is generous.  What lies beyond the linear part of a big XDP packet is in `frags`: the program reaches it with
+XDP moves `start` within the headroom and `end` within the tailroom of one 4096-byte page; an sk_buff reallocates, so
+its room here is generous.  What lies beyond the linear part of a big XDP packet is in `frags`: the program reaches it with
 helpers only.  Constants are those of the kernel's test run (net/bpf/test_run.c), which is what the interpreter is
 compared with.
 """
 
 from __future__ import annotations
 
-import struct
-from pathlib import Path
 from typing import Final
 
-from bpfbench.errors import InterpError, Where
+from bpfbench.errors import InterpError
 from bpfbench.interp.memory import Memory
 
 ETH_HLEN: Final = 14
@@ -145,13 +143,6 @@ def skb_packet(memory: Memory, content: bytes, pulled: bool) -> Packet:
     return packet
 
 
-# -------------------------------------------------------------------------------------------- where packets come from
-# magic of a pcap file -> (byte order, what a packet's second time stamp counts)
-PCAP_MAGIC: Final = {
-    b"\xd4\xc3\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">", b"\x4d\x3c\xb2\xa1": "<", b"\xa1\xb2\x3c\x4d": ">",
-}  # fmt: skip
-
-
 def packet_bytes(given: bytes | bytearray | memoryview | str) -> bytes:
     """Bytes as they are; text as hex digits, with blanks and colons between them as anybody likes.
 
@@ -164,39 +155,3 @@ def packet_bytes(given: bytes | bytearray | memoryview | str) -> bytes:
         return bytes.fromhex(given.replace(":", " "))
     except ValueError:
         raise InterpError(f"not hex digits: {given[:40]!r}") from None
-
-
-def read_pcap(path: str | Path) -> list[bytes]:
-    """The packets of a capture file (libpcap format, any byte order and time resolution; not pcapng).
-
-    Raises `InterpError` naming file and offset.
-    """
-    name = str(path)
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as error:
-        raise InterpError(error.strerror or str(error), Where(file=name)) from None
-    if raw[:4] == b"\x0a\x0d\x0d\x0a":
-        raise InterpError("a pcapng capture; convert it with: editcap -F pcap IN OUT", Where(file=name))
-    order = PCAP_MAGIC.get(raw[:4])
-    if order is None or len(raw) < 24:
-        raise InterpError("not a pcap capture", Where(file=name, offset=0))
-    packets: list[bytes] = []
-    at = 24
-    while at < len(raw):
-        if at + 16 > len(raw):
-            raise InterpError("capture ends inside a packet header", Where(file=name, offset=at))
-        captured = struct.unpack_from(order + "I", raw, at + 8)[0]
-        if at + 16 + captured > len(raw):
-            raise InterpError(f"capture ends inside a packet of {captured} bytes", Where(file=name, offset=at))
-        packets.append(raw[at + 16 : at + 16 + captured])
-        at += 16 + captured
-    return packets
-
-
-def write_pcap(path: str | Path, packets: list[bytes]) -> None:
-    """A capture file (Ethernet, time stamps one second apart) that `read_pcap` and tcpdump read."""
-    raw = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
-    for number, packet in enumerate(packets):
-        raw += struct.pack("<IIII", number, 0, len(packet), len(packet)) + packet
-    Path(path).write_bytes(raw)

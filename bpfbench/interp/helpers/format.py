@@ -11,7 +11,8 @@ from bpfbench.interp.trap import ProgramFault
 
 # flags and width, then a pointer with its kind, a string, a character, or an integer with its length
 CONVERSION: Final = re.compile(
-    rb"%(?:%|(?P<spec>[-0+# ]*\d*)(?:(?P<pointer>p(?:[KxsSB]|[ku]s|[iI][46])?)|(?P<char>[sc])|(?P<length>ll|l)?(?P<int>[diuxX])))"
+    rb"%(?:%|(?P<spec>[-0+# ]*\d*)(?:"
+    rb"(?P<pointer>p(?:[KxsSB]|[ku]s|[iI][46])?)|(?P<char>[sc])|(?P<length>ll|l)?(?P<int>[diuxX])))"
 )
 
 

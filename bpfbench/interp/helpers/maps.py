@@ -205,7 +205,7 @@ def storage_delete(rt: Runtime, address: int, owner: int) -> int:
     return _storage_at(rt, address).forget(owner) if owner else -EINVAL
 
 
-# ------------------------------------------------------------------------------------------------------- kernel pointers
+# ----------------------------------------------------------------------------------------------------- kernel pointers
 def kptr_xchg(rt: Runtime, slot: int, pointer: int) -> int:
     old = rt.memory.load(slot, 8)
     rt.memory.store(slot, 8, pointer)
