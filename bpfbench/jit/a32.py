@@ -38,7 +38,7 @@ TAIL_COUNT: Final = 12          # index in `pairs`
 MAX_TAIL_CALLS: Final = 33
 #: Offsets in the kernel's structures that a tail call reads (32-bit, 64-byte cache lines).
 MAX_ENTRIES: Final = 24         # struct bpf_array: map.max_entries
-PROGRAMS: Final = 272           # struct bpf_array: ptrs
+PROGRAMS: Final = (272, 208)    # struct bpf_array: ptrs, before 6.8 and from then on
 ENTRY: Final = 36               # struct bpf_prog: bpf_func
 
 #            eBPF fn    low word          high word
@@ -744,7 +744,7 @@ class A32Target(PairTarget):
         self.emit(ADDS_I, AL, t.lo, t.lo, 1)
         self.emit(ADC_I, AL, t.hi, t.hi, 0)
         self.put_words(count, t)
-        self.emit(ADD_I, AL, t.lo, array, a32.modified_immediate(PROGRAMS))
+        self.emit(ADD_I, AL, t.lo, array, a32.modified_immediate(PROGRAMS[self.at_least(6, 8)]))
         self.emit(LDR_LSL, AL, t.lo, t.lo, index, 2)
         self.emit(CMP_I, AL, t.lo, 0)
         self.goto(EQ, out)

@@ -24,11 +24,14 @@ from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
 from bpfbench.jit.target import Sweep, Target, Unit
+from bpfbench.machine.pattern import Encoding, Machine
+
+# isort: off
 from bpfbench.machine.mips64 import (
     A0, A1, A2, A3, A4, A5, A6, A7, AT, FP, GP, MIPS64, RA, REGS, S0, S1, S2, S3, S7, SP, T4, T5, T6, T7, T8, T9, V0,
     V1, ZERO,
-)  # isort: skip
-from bpfbench.machine.pattern import Encoding, Machine
+)  # fmt: skip
+# isort: on
 
 # fmt: off
 #: eBPF r0..r10, the auxiliary register
@@ -43,7 +46,7 @@ MAX_ITERATIONS: Final = 8
 REACH: Final = (-0x20000, 0x1FFFF)
 #: Offsets in the kernel's structures that a tail call reads.
 MAX_ENTRIES: Final = 36         # struct bpf_array: map.max_entries
-PROGRAMS: Final = 272           # struct bpf_array: ptrs
+PROGRAMS: Final = (272, 264)    # struct bpf_array: ptrs, before 6.8 and from then on
 ENTRY: Final = 48               # struct bpf_prog: bpf_func
 
 R = MIPS64.row
@@ -163,6 +166,7 @@ class Mips64Target(Target):
         self.clobbered: set[int] = set()
         self.converted: set[int] = set()
         self.conversions = 0
+        self.taken = True               # can the current branch be taken at all?
         self.reserved = 0               # bytes for caller-saved registers, found while sweeping
         self.stack_size = 0
         self.saved_size = 0
@@ -614,6 +618,7 @@ class Mips64Target(Target):
     def prepare(self, cond: int, target: int) -> tuple[int, int]:
         """The condition and distance to emit: as asked, or inverted over an absolute jump."""
         pc = self.pc
+        self.taken = cond != NEVER
         if self.offsets[pc] == 0 or cond == NEVER:
             return cond, 0
         if cond == ALWAYS:
@@ -630,7 +635,7 @@ class Mips64Target(Target):
         """The delay slot, and the absolute jump of a converted branch."""
         if cond != NEVER:
             self.emit(NOP)
-        if self.pc in self.converted:
+        if self.pc in self.converted and self.taken:
             self.goto(self.offsets[target])
 
     def branch(self, cond: int, ra: int, rb: int, off: int) -> None:
@@ -688,7 +693,7 @@ class Mips64Target(Target):
         self.emit(BLTZ, TAIL_COUNT, self.distance(self.pc + 1) - 4)
         self.emit(DSLL, T6, index, 3)
         self.emit(DADDU, T6, T6, array)
-        self.emit(LD, T6, PROGRAMS, T6)
+        self.emit(LD, T6, PROGRAMS[self.at_least(6, 8)], T6)
         self.emit(BEQ, T6, ZERO, self.distance(self.pc + 1) - 4)
         self.emit(NOP)
         self.emit(LD, T6, ENTRY, T6)

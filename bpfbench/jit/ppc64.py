@@ -29,7 +29,7 @@ from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
 from bpfbench.jit.target import Sweep, Target, Unit
 from bpfbench.machine.pattern import Encoding, Machine
-from bpfbench.machine.ppc64 import BO_FALSE, BO_TRUE, CR0_EQ, CR0_GT, CR0_LT, PPC64, REGS
+from bpfbench.machine.ppc64 import PPC64, REGS
 
 # fmt: off
 #: eBPF r0..r10, the auxiliary register
@@ -47,7 +47,7 @@ MAX_TAIL_CALLS: Final = 33
 TAIL_CALL_SKIP: Final = 12      # a tail call enters behind the load of r2 and the two words that set the count
 #: Offsets in the kernel's structures that a tail call reads.
 MAX_ENTRIES: Final = 36         # struct bpf_array: map.max_entries
-PROGRAMS: Final = 272           # struct bpf_array: ptrs
+PROGRAMS: Final = (272, 264)    # struct bpf_array: ptrs, before 6.8 and from then on
 ENTRY: Final = 48               # struct bpf_prog: bpf_func
 
 R = PPC64.row
@@ -73,11 +73,12 @@ ATOMIC_ALU: Final = {ops.A_ADD: R("add"), ops.A_AND: R("and"), ops.A_OR: R("or")
 EXTEND: Final = {8: R("extsb"), 16: R("extsh"), 32: R("extsw")}
 SIGNED: Final = (ops.JSGT, ops.JSGE, ops.JSLT, ops.JSLE)
 
-GT, LT, EQ = (BO_TRUE, CR0_GT), (BO_TRUE, CR0_LT), (BO_TRUE, CR0_EQ)
-GE, LE, NE = (BO_FALSE, CR0_LT), (BO_FALSE, CR0_GT), (BO_FALSE, CR0_EQ)
-CONDITION: Final[dict[int, tuple[int, int]]] = {
-    ops.JGT: GT, ops.JSGT: GT, ops.JLT: LT, ops.JSLT: LT, ops.JGE: GE, ops.JSGE: GE, ops.JLE: LE, ops.JSLE: LE,
-    ops.JEQ: EQ, ops.JNE: NE, ops.JSET: NE,
+BGT, BLT, BEQ, BGE, BLE, BNE = (R(n) for n in "bgt blt beq bge ble bne".split())
+#: The branch if the condition holds, and if it does not
+CONDITION: Final[dict[int, tuple[Encoding, Encoding]]] = {
+    ops.JGT: (BGT, BLE), ops.JSGT: (BGT, BLE), ops.JLT: (BLT, BGE), ops.JSLT: (BLT, BGE), ops.JEQ: (BEQ, BNE),
+    ops.JGE: (BGE, BLT), ops.JSGE: (BGE, BLT), ops.JLE: (BLE, BGT), ops.JSLE: (BLE, BGT), ops.JNE: (BNE, BEQ),
+    ops.JSET: (BNE, BEQ),
 }
 
 NOP, LI, LIS, ADDI, ADDIS, MULLI = (R(n) for n in "nop li lis addi addis mulli".split())
@@ -88,7 +89,7 @@ SRAWI, SRADI = R("srawi"), R("sradi")
 LBZ, LHA, LWA, LWAX, LWZ, LD, LDX, LDBRX = (R(n) for n in "lbz lha lwa lwax lwz ld ldx ldbrx".split())
 STD, STDU, STDX = R("std"), R("stdu"), R("stdx")
 LWARX, LDARX, STWCX, STDCX, SYNC = (R(n) for n in "lwarx ldarx stwcx. stdcx. sync".split())
-B, BC, BLR, BCTR, BCTRL, MFLR, MTLR, MTCTR = (R(n) for n in "b bc blr bctr bctrl mflr mtlr mtctr".split())
+B, BLR, BCTR, BCTRL, MFLR, MTLR, MTCTR = (R(n) for n in "b blr bctr bctrl mflr mtlr mtctr".split())
 TRAP, EIEIO2 = R("trap"), R("eieio2")
 # fmt: on
 
@@ -459,11 +460,11 @@ class Ppc64Target(Target):
             new = rs
             if fn == ops.CMPXCHG:
                 self.emit(COMPARE[True, wide][0], REG[0], TEMP2)
-                self.emit(BC, *NE, 12)
+                self.emit(BNE, 12)
         else:
             self.emit(ATOMIC_ALU[fn & ~1], TEMP2, TEMP2, rs)
         self.emit(STDCX if wide else STWCX, new, TEMP1, base)
-        self.emit(BC, *NE, again - self.here)
+        self.emit(BNE, again - self.here)
         if fetch:
             self.emit(SYNC)
             self.emit(MR, REG[0] if fn == ops.CMPXCHG else rs, OLD)
@@ -516,12 +517,12 @@ class Ppc64Target(Target):
 
     def branch(self, fn: int, target: int) -> None:
         """Two words, whatever the distance."""
-        bo, bi = CONDITION[fn]
+        holds, fails = CONDITION[fn]
         if reaches(self.distance(target), 16):
-            self.emit(BC, bo, bi, self.distance(target))
+            self.emit(holds, self.distance(target))
             self.emit(NOP)
         else:
-            self.emit(BC, BO_TRUE + BO_FALSE - bo, bi, 8)
+            self.emit(fails, 8)
             self.emit(B, self.distance(target))
 
     def call(self, symbol: str) -> None:
@@ -548,16 +549,16 @@ class Ppc64Target(Target):
         self.emit(LWZ, TEMP1, MAX_ENTRIES, array)
         self.emit(RLWINM, index, index, 0, 0, 31)
         self.emit(COMPARE[False, False][0], index, TEMP1)
-        self.emit(BC, *GE, self.distance(out))
+        self.emit(BGE, self.distance(out))
         self.emit(LD, TEMP1, count, SP)
         self.emit(COMPARE[False, False][1], TEMP1, MAX_TAIL_CALLS)
-        self.emit(BC, *GE, self.distance(out))
+        self.emit(BGE, self.distance(out))
         self.emit(ADDI, TEMP1, TEMP1, 1)
         self.emit(MULLI, TEMP2, index, 8)
         self.emit(ADD, TEMP2, TEMP2, array)
-        self.emit(LD, TEMP2, PROGRAMS, TEMP2)
+        self.emit(LD, TEMP2, PROGRAMS[self.at_least(6, 8)], TEMP2)
         self.emit(COMPARE[False, True][1], TEMP2, 0)
-        self.emit(BC, *EQ, self.distance(out))
+        self.emit(BEQ, self.distance(out))
         self.emit(LD, TEMP2, ENTRY, TEMP2)
         self.emit(ADDI, TEMP2, TEMP2, TAIL_CALL_SKIP)
         self.emit(MTCTR, TEMP2)
