@@ -1,7 +1,7 @@
 """The plugin protocol of the bpf_conformance suite.
 
-The suite starts a plugin per test: the program arrives as hex (one line on standard input), the initial memory as hex in
-an optional argument.  The program is called with r1 = address of the memory and r2 = its length (0 and 0 without
+The suite starts a plugin per test: the program arrives as hex (one line on standard input), the initial memory as hex
+in an optional argument.  The program is called with r1 = address of the memory and r2 = its length (0 and 0 without
 memory); the plugin prints r0 in hex and exits with 0.  A program with a reserved field set must be refused, and a
 program that fails must not print a result: then the exit status is not 0 and standard error says why.
 

@@ -4,8 +4,8 @@
     |... headroom ...|metadata|======= packet ========|... tailroom ...|
 
 XDP moves `start` within the headroom and `end` within the tailroom of one 4096-byte page; an sk_buff reallocates, so
-its room here is generous.  What lies beyond the linear part of a big XDP packet is in `frags`: the program reaches it with
-helpers only.  Constants are those of the kernel's test run (net/bpf/test_run.c), which is what the interpreter is
+its room here is generous.  What lies beyond the linear part of a big XDP packet is in `frags`: the program reaches it
+with helpers only.  Constants are those of the kernel's test run (net/bpf/test_run.c), which is what the interpreter is
 compared with.
 """
 
