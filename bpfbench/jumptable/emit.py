@@ -27,6 +27,7 @@ from bpfbench.errors import JumptableError, Where
 from . import a64
 
 RAW, ADR, ADRP, LITERAL, BRANCH, CALL, TABLE = range(7)
+EDGE: Final = 1 << 61              # the label of a piece that nothing names
 NOP: Final = 0xD503201F
 MIB: Final = 1 << 20
 

@@ -135,7 +135,7 @@ def _fill_gaps(image: Image, known: list[Function], ranges: list[tuple[int, int,
     loose = sorted(a for a in starts if a and not a & 3 and image.executable(a) and covered.at(a) is None)
     out = list(known)
     for start, end, section in gaps:
-        if section.startswith((".plt", ".iplt")):
+        if section.startswith((".plt", ".iplt")) or _is_padding(image, start, end):
             continue
         inside = [a for a in loose if start <= a < end] if len(loose) < 64 else _between(loose, start, end)
         if not inside or (inside[0] != start and not known):
@@ -144,6 +144,12 @@ def _fill_gaps(image: Image, known: list[Function], ranges: list[tuple[int, int,
             stop = inside[k + 1] if k + 1 < len(inside) else end
             out.append(Function(names.get(a, f"sub_{a:x}"), a, stop, "calls", exact=False))
     return out
+
+
+def _is_padding(image: Image, start: int, end: int) -> bool:
+    if end - start > 64:
+        return False
+    return all(w in (0, 0xD503201F) for w in image.words((start + 3) & ~3, (end - start) // 4))
 
 
 def _between(items: list[int], start: int, end: int) -> list[int]:
