@@ -133,7 +133,7 @@ def alu(fn: int, bits: int, a: Term, b: Term) -> Term:
     >>> str(alu(ops.RSH, 64, alu(ops.LSH, 64, x, const(32)), const(32)))
     'u32(r1)'
     """
-    if a.kind == CONST and b.kind == CONST:
+    if b.kind == CONST and (a.kind == CONST or fn == ops.MOV):
         return const(compute(fn, bits, a.value, b.value))
     if fn == ops.MOV:
         return b if bits == 64 or upper(b) < 1 << bits else Term(ALU, fn, bits, (ZERO, b))
