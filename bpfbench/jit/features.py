@@ -32,7 +32,7 @@ _X86_61: Final = {"sls": True, "retpoline_config": True}
 _X86_612: Final = {"ibt": True, "sls": True, "retpoline_config": True, "bmi2": True, "smp": True}
 _X86_618: Final = {"return_thunk": True, "retpoline": True, "sls": True, "retpoline_config": True, "bmi2": True, "smp": True}
 _A64: Final = {"pac": True, "lse": True}
-_RV64: Final = {"smp": True}
+_RV64: Final = {"rvc": True, "zba": True, "zbb": True, "smp": True}
 
 #: (target, kernel) -> features that are on; a pair that is missing takes the target's entry for "".
 FEATURES: Final[dict[tuple[str, str], dict[str, bool]]] = {
