@@ -259,7 +259,7 @@ def _linked_sum(w: Walk, insn: Instruction, wide: bool, a: RegState, b: Scalar) 
         return (a.id | rs.ADD_CONST64, b.v) if ok else (0, 0)
     if fn not in (ops.ADD, ops.SUB) or (b.m if wide else b.m & U32_MAX):
         return 0, 0
-    if wide and s64(b.v) != s32(b.v):
+    if wide and s64(b.v) != s32(b.v) or not wide and a.scalar.umax > U32_MAX:
         return 0, 0
     off = s32(b.v)
     if fn == ops.SUB:

@@ -63,8 +63,11 @@ def make(w: Walk, reg: RegState, type: str, clone_ref: int = 0) -> None:
         else:
             ref = w.new_id()
             w.state.refs.append(Ref(ref, w.pc))
-    frame.stack[spi] = Slot(ALL_DYN, RegState(rs.DYNPTR, ZERO, id=id, ref=ref, special=Special(type, True)))
-    frame.stack[spi - 1] = Slot(ALL_DYN, RegState(rs.DYNPTR, ZERO, id=id, ref=ref, special=Special(type, False)))
+    own = id if w.k.version >= (6, 18) else 0
+    frame.stack[spi] = Slot(ALL_DYN, RegState(rs.DYNPTR, ZERO, id=id, ref=ref, dynptr=own,
+                                              special=Special(type, True)))
+    frame.stack[spi - 1] = Slot(ALL_DYN, RegState(rs.DYNPTR, ZERO, id=id, ref=ref, dynptr=own,
+                                                  special=Special(type, False)))
     mark_written(w, frame, spi)
 
 
@@ -79,6 +82,7 @@ def mark_written(w: Walk, frame: Frame, spi: int) -> None:
 def mark_read(w: Walk, frame: Frame, spi: int) -> None:
     from bpfbench.verifier.stack import mark_slot_read
 
+    w.scratched_slots |= 3 << (spi - 1)
     mark_slot_read(w, frame, spi, w.k.liveness == 1)
     mark_slot_read(w, frame, spi - 1, w.k.liveness == 1)
 

@@ -219,7 +219,7 @@ PROTOS: Final[list[tuple[str, str, str, str]]] = [
     ("skb_get_xfrm_state",         "int",    "ctx any out size any",                      ""),
     ("get_stack",                  "int",    "ctx out size0 any",                         "g"),
     ("skb_load_bytes_relative",    "int",    "ctx any out size any",                      ""),
-    ("fib_lookup",                 "int",    "ctx mem size any",                          "g"),
+    ("fib_lookup",                 "int",    "ctx wmem size any",                         "g"),
     ("sock_hash_update",           "int",    "ctx map key any",                           "p"),
     ("msg_redirect_hash",          "int",    "ctx map key any",                           ""),
     ("sk_redirect_hash",           "int",    "ctx map key any",                           ""),
@@ -412,6 +412,7 @@ OLDER: Final[list[tuple[str, tuple[int, int], str, str, str]]] = [
     ("inode_storage_get",    (6, 2),  "value?", "map btf:inode value? any",                     ""),
     ("inode_storage_delete", (6, 2),  "int",    "map btf:inode",                                ""),
     ("get_stack",            (6, 11), "int",    "ctx out size0 any",                            "g"),
+    ("fib_lookup",           (6, 13), "int",    "ctx mem size any",                            "g"),
     ("sys_bpf",              (6, 4),  "int",    "any rmem size",                                ""),
     ("sys_close",            (6, 4),  "int",    "any",                                          ""),
 ]
@@ -755,7 +756,7 @@ def _signature(name: str, prog_type: str, version: tuple[int, int]) -> tuple[str
             if name != "get_stack":
                 return ret, args, flags
     for wanted, types, ret, args, flags in VARIANTS:
-        if wanted == name and prog_type in types.split():
+        if wanted == name and prog_type in types.split() and not (name == "get_stack" and version >= (6, 18)):
             return ret, args, flags
     return _rows[name]
 

@@ -63,7 +63,7 @@ def misc_byte(w: Walk, old: int) -> int:
     """What a byte beside a narrow spill becomes (`mark_stack_slot_misc`)."""
     if old == ZEROED:
         return ZEROED
-    if w.allow_ptr_leaks and w.k.null_slot_retain and old == INVALID:
+    if w.k.null_slot_retain and old == INVALID and (w.allow_ptr_leaks or w.k.version >= (6, 12)):
         return INVALID
     return MISC
 
