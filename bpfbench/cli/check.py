@@ -103,9 +103,9 @@ def explain_files(args: argparse.Namespace) -> int:
         status |= 0 if v.accepted else 1
         explanation = v.explain()
         if args.json:
-            print(json.dumps({"name": prog.name, **(explanation.to_json() if explanation is not None else {})}))
+            print(json.dumps({"name": prog.name, **row(v), "explanation": str(explanation)}))
         else:
-            print(verdict_line(prog, v) if explanation is None else f"{prog.name}: {explanation}")
+            print(f"{verdict_line(prog, v)}\n{explanation}")
     return status
 
 

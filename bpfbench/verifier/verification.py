@@ -96,6 +96,38 @@ class Verification:
             return f"<rejected: {self.rejection.message}>"
         return f"<accepted: {self.stats.processed} insns processed, {self.stats.total_states} states>"
 
+    # The same names as the live kernel's verdict has (kernel/verify.py), so that the two read alike.
+
+    @property
+    def errno(self) -> str | None:
+        return self.rejection.errno if self.rejection is not None else None
+
+    @property
+    def message(self) -> str | None:
+        """The kernel's last line; None when accepted, or when the kernel gives none."""
+        return (self.rejection.message or None) if self.rejection is not None else None
+
+    @property
+    def pc(self) -> int | None:
+        """Where it was refused; None when accepted or refused before the walk."""
+        return self.rejection.pc if self.rejection is not None and self.rejection.pc >= 0 else None
+
+    @property
+    def insns_processed(self) -> int:
+        return self.stats.processed
+
+    @property
+    def total_states(self) -> int:
+        return self.stats.total_states
+
+    @property
+    def peak_states(self) -> int:
+        return self.stats.peak_states
+
+    @property
+    def max_states_per_insn(self) -> int:
+        return self.stats.max_states_per_insn
+
     def log(self, level: int = 1) -> str:
         """The kernel's log at level 1 (the failing path) or 2 (everything)."""
         log = Log(level, features(self.kernel, self.without).log_gen)
