@@ -138,6 +138,7 @@ def jump_target(value: int, addr: int) -> str:
 
 
 KINDS: Final[dict[str, Kind]] = {
-    "r": REGS, "i": decimal, "branch": branch_target, "jump": jump_target, "count": bit_count,
+    "r": REGS, "i": decimal, "s": decimal, "c": decimal, "count": bit_count,
+    "branch": branch_target, "jump": jump_target,
 }  # fmt: skip
 MIPS64: Final = Machine("mips64", ROWS, KINDS, unit=4, byte=3)
