@@ -159,11 +159,12 @@ class Planner:
         for b in branches:
             if b.kind == g.FIXED and b.second is not None and b.second.value is not None:
                 targets[b.addr] = [b.second.value.const]
-        inline = [(t.table.address, t.table.end) for t in relative if t.table.address in f]
+        inline = [(t.address, t.end) for t in (*(n.table for n in relative), *absolute) if t.address in f]
         stubs = set(self.survey.inside.get(f.start, ()))
         for b in branches:
             if b.kind == g.FIXED and targets.get(b.addr, [0])[0] in f:
                 stubs.add(targets[b.addr][0])
+        stubs = {a for a in stubs if not any(start <= a < end for start, end in inline)}
         cfg = Cfg(self.image, f, targets, frozenset(), inline, tuple(sorted(stubs)))
         self._certain(cfg, f)
         return Plan(f, cfg, relative, absolute, stubs | {f.start}, frame)
