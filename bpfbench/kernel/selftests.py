@@ -217,7 +217,7 @@ def ask_ours(test: Selftest, kernel: str = "linux-6.18", privileged: bool = True
     except BpfbenchError as e:
         return Answer(False, "", [], None, str(e))
     message = "" if result.accepted or result.rejection is None else result.rejection.message
-    return Answer(result.accepted, message, [message], result.stats.insns_processed)
+    return Answer(result.accepted, message, [message], result.stats.processed)
 
 
 def compare(tests: Iterable[Selftest], kernel: str = "linux-6.18", privileged: bool = True, live: bool = True,

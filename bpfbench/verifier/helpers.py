@@ -221,6 +221,7 @@ def _loop(w: Walk, insn: Instruction, call: Call) -> None:
         if zero_flags:
             mark_chain(w, 4)
         aux.loop_inline = 1 if zero_flags else 2
+    aux.callback = call.subprog if aux.callback in (-1, call.subprog) else -2
     if not w.k.callbacks_as_loops:
         calls.push_callback(w, call.subprog, "loop", insn)
         return

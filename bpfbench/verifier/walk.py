@@ -83,7 +83,7 @@ class Aux:
     __slots__ = ("prune_point", "jmp_point", "checkpoint", "calls_callback", "iter_next", "live", "scc", "ptr_kind",
                  "nospec", "nospec_result", "alu_state", "alu_limit", "fastcall", "fastcall_spills", "seen", "map_key",
                  "map_of_call", "map_poisoned", "loop_inline", "zext", "sanitize_spill", "ctx_size", "jump_target",
-                 "stack_read", "kfunc")
+                 "stack_read", "kfunc", "callback")
 
     def __init__(self) -> None:
         self.prune_point = False
@@ -111,6 +111,7 @@ class Aux:
         self.ctx_size = 0
         self.stack_read = 0
         self.kfunc = ""
+        self.callback = -1              # function that a call is given on every path so far, -2 when paths differ
 
 
 @final
