@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from bpfbench.errors import BpfbenchError
 from bpfbench.notebook import views
 from bpfbench.notebook.html import esc, page, section
+from bpfbench.notebook.widgets import module, static_time_machine
 from bpfbench.profiles import DEFAULT
 from bpfbench.program.program import Program
 
+MOST_EVENTS = 200_000           # longer traces are for the notebook
 HOSTS = ("x86_64", "aarch64", "riscv64", "ppc64", "mips64", "arm")
 
 
@@ -28,9 +30,10 @@ def report(programs: Iterable[Program], title: str = "bpfbench", kernel: str = D
     """HTML about each program: what it is, its graph, what the verifier does, what every JIT makes of it."""
     found = list(programs)
     links = "".join(f'<li><a href="#{esc(p.name)}">{esc(p.name)}</a></li>' for p in found)
-    parts = [f"<h1>{esc(title)}</h1><p>{len(found)} programs, against the profile {esc(kernel)}.</p>",
+    count = f"{len(found)} program{'s' * (len(found) != 1)}"
+    parts = [f"<h1>{esc(title)}</h1><p>{count}, against the profile {esc(kernel)}.</p>",
              f'<nav aria-label="programs"><ol>{links}</ol></nav>']  # fmt: skip
-    parts += [about(p, kernel) for p in found]
+    parts += [module()] + [about(p, kernel) for p in found]
     return page(title, "\n".join(parts))
 
 
@@ -57,7 +60,11 @@ def control_flow(prog: Program) -> str:
 def verification(prog: Program, kernel: str) -> str:
     from bpfbench.verifier.verification import verify
 
-    return views.verification(verify(prog, kernel=kernel, trace=True), prog)
+    v = verify(prog, kernel=kernel, trace=True)
+    machine = ""
+    if v.trace is not None and 0 < len(v.trace) < MOST_EVENTS:
+        machine = static_time_machine(v, prog, f"tm-{prog.name}")
+    return views.verification(v, prog) + machine
 
 
 def native(prog: Program) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Final, final
 from bpfbench.isa.text import format_insn
 from bpfbench.program.program import Program
 from bpfbench.verifier.log import TYPE_CHARS, register_text
-from bpfbench.verifier.regstate import NOT_INIT, UNINIT, RegState
+from bpfbench.verifier.regstate import NOT_INIT, SCALAR, UNINIT, RegState
 from bpfbench.verifier.state import Slot
 
 REGISTERS: Final = 11
@@ -78,7 +78,7 @@ def _describe(reg: RegState) -> dict[str, str]:
         return {"text": ""}
     s = reg.scalar
     row = {"text": register_text(reg, reg.frame)}
-    if s.m or reg.kind == 1 or not reg.map:
+    if s.m or reg.kind == SCALAR:
         row |= {"lo": str(s.umin), "hi": str(s.umax), "value": str(s.v), "mask": str(s.m)}
     return row
 

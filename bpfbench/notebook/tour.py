@@ -13,6 +13,7 @@ from bpfbench.elf.object import Object
 from bpfbench.errors import BpfbenchError, UsageError, Where
 from bpfbench.notebook import report, views
 from bpfbench.notebook.html import cards, esc, page, row, section, table
+from bpfbench.notebook.widgets import module
 from bpfbench.profiles import DEFAULT
 from bpfbench.program.program import Program
 
@@ -58,7 +59,7 @@ def tour(datasets: Path, say: Callable[[str], None] = lambda text: None, name: s
     links = "".join(f'<li><a href="#step{i}">{esc(title)}</a></li>' for i, (title, *_) in enumerate(steps, 1))
     body = [f"<h1>One program, from C to every machine</h1><p>{esc(name)}: an XDP program on its way through the eBPF "
             f"JIT compiler.</p><nav aria-label=\"steps\"><ol>{links}</ol></nav>"]  # fmt: skip
-    body += [section(f"{i}. {title}", f"step{i}", *parts) for i, (title, *parts) in enumerate(steps, 1)]
+    body += [module()] + [section(f"{i}. {title}", f"step{i}", *parts) for i, (title, *parts) in enumerate(steps, 1)]
     return page("bpfbench: the tour", "\n".join(body))
 
 

@@ -21,12 +21,12 @@ def program(prog: Program) -> str:
     for pc, insn in enumerate(prog.insns):
         if insn is None:
             continue
-        line = prog.lines.get(pc)
-        if line is not None:
-            rows.append(row(["", f"{line.file.rsplit('/', 1)[-1]}:{line.line}", line.text.strip()], kind="src"))
         for name, start in prog.symbols.items():
             if start == pc:
                 rows.append(row(["", "", f"{name}:"], kind="src"))
+        line = prog.lines.get(pc)
+        if line is not None:
+            rows.append(row(["", f"{line.file.rsplit('/', 1)[-1]}:{line.line}", line.text.strip()], kind="src"))
         rows.append(row([pc, encode([insn]).hex(" "), format_insn(insn)], prog.name, pc))
     return table(["pc", "bytes", "instruction"], rows, f"instructions of {prog.name}")
 
@@ -69,13 +69,10 @@ def log(v: Any, prog: Program, most: int = 1500) -> str:
     rows: list[str] = []
     for line in lines[:most]:
         head = line.split(":", 1)[0]
-        text, _, state = line.partition("; ") if "(" in line[:12] else ("", "", line)
-        pc = int(head) if head.isdigit() else -1
-        cells = [text.strip(), state.strip()] if text else [line if pc < 0 else "", "" if pc < 0 else state]
-        rows.append(row(cells, prog.name, pc, numbers=0))
+        rows.append(row([line], prog.name, int(head) if head.isdigit() else -1, numbers=0))
     if len(lines) > most:
-        rows.append(row([f"… {len(lines) - most} more lines", ""], numbers=0))
-    return table(["instruction", "state"], rows, f"verifier log of {prog.name}")
+        rows.append(row([f"… {len(lines) - most} more lines"], numbers=0))
+    return table(["verifier log"], rows, f"verifier log of {prog.name}")
 
 
 def native(prog: Program, codes: list[Any]) -> str:

@@ -124,4 +124,4 @@ def test_help_names_every_command_of_the_design(capsys) -> None:  # type: ignore
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     for command in "cc asm dis cfg verify explain jit run compare report jumptables selftests plugin lab".split():
-        assert f"    {command} " in out
+        assert f"\n    {command}" in out
