@@ -22,8 +22,9 @@ from bpfbench.bits import U64_MAX, s64, u32, u64
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
+from bpfbench.jit.features import tail_call_layout
 from bpfbench.jit.target import Sweep, Target
-from bpfbench.machine.a64 import A64, CONDITION, FP, LR, R, SP, ZR, bitmask, both
+from bpfbench.machine.a64 import A64, CONDITION, FP, LR, SP, ZR, R, bitmask, both
 from bpfbench.machine.pattern import Encoding
 
 REG: Final = [7, 0, 1, 2, 3, 4, 19, 20, 21, 22, 25, 9]
@@ -33,7 +34,6 @@ TMP2: Final = 11
 TMP3: Final = 12
 COUNTER: Final = 26                 # address of the tail-call counter
 MAX_TAIL_CALLS: Final = 33
-MAP_MAX_ENTRIES: Final = 16
 THREAD_INFO_CPU: Final = 16         # offsetof(struct thread_info, cpu)
 
 _ALU: Final = {ops.ADD: "add", ops.SUB: "sub", ops.AND: "and", ops.OR: "orr", ops.XOR: "eor"}
@@ -478,7 +478,8 @@ class A64Target(Target):
     def tail_call(self) -> None:
         """x1 program array, x2 index: leave for that program unless one of three checks fails."""
         out = self.offsets[self.pc + 1]
-        self.emit_imm64(TMP, MAP_MAX_ENTRIES)
+        max_entries, programs, function = tail_call_layout(self.kernel)
+        self.emit_imm64(TMP, max_entries)
         self.emit(LOAD_R[4], TMP, REG[2], TMP)
         self.emit_mov(REG[3], REG[3], False)
         self.emit(CMP_R[0], REG[3], TMP)
@@ -488,16 +489,14 @@ class A64Target(Target):
         self.emit(CMP_R[1], TMP3, TMP)
         self.emit(R["b_cond"], CONDITION["hs"], out - self.here)
         self.emit_add_sub(ADD_I, True, TMP3, TMP3, 1)
-        self.relocate(self.here, 4, "layout", "bpf_array.ptrs", "movz")
-        self.emit(MOVZ[0], TMP, 0)
+        self.emit_imm64(TMP, programs)
         self.emit(ALU_R[ops.ADD][1], TMP, REG[2], TMP)
         self.emit(SHIFT_I[ops.LSH][1], TMP2, REG[3], 3)
         self.emit(LOAD_R[8], TMP2, TMP, TMP2)
         self.emit(both("cbz")[1], TMP2, out - self.here)
         self.emit(STORE_I[8], TMP3, COUNTER, 0)
         self.emit_unwind()
-        self.relocate(self.here, 4, "layout", "bpf_prog.bpf_func", "movz")
-        self.emit(MOVZ[0], TMP, 48)
+        self.emit_imm64(TMP, function)
         self.emit(LOAD_R[8], TMP, TMP2, TMP)
         entry = 4 * (6 + self.has("bti") + self.has("pac"))
         self.emit_add_sub(ADD_I, True, TMP, TMP, entry)
@@ -534,8 +533,6 @@ class A64Target(Target):
             code[at : at + 12] = mov48(rd, value)
         elif relocation.form == "branch26":
             code[at : at + 4] = R["bl"].encode([s64(value - base - at)])
-        elif relocation.form == "movz":
-            code[at : at + 4] = MOVZ[0].encode([rd, value])
         else:
             raise JitError(f"aarch64 has no relocation form '{relocation.form}'")
 

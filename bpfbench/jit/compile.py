@@ -15,7 +15,7 @@ from bpfbench.isa import ops
 from bpfbench.isa.codec import decode
 from bpfbench.isa.insn import Instruction
 from bpfbench.jit.code import Code
-from bpfbench.jit.facts import Facts, estimate
+from bpfbench.jit.facts import TAIL_CALL, Facts, estimate
 from bpfbench.jit.features import features_of
 from bpfbench.jit.link import Linkage, compile_all, join, units
 from bpfbench.jit.partition import Function, partition
@@ -24,6 +24,8 @@ from bpfbench.profiles import profile
 from bpfbench.program.program import Program
 
 MAX_REGISTER = 11
+PRIVATE_STACK_MIN = 64
+PRIVATE_STACK_TYPES = ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
 
 
 def compile_program(
@@ -45,14 +47,14 @@ def compile_program(
     '0f 1f 44 00 00 0f 1f 00 55 48 89 e5 b8 02 00 00 00 c9 c3'
     """
     return compile_insns(
-        prog.insns, target, kernel, verification, facts, features, rewritten, addresses, dict(prog.symbols)
+        prog.insns, target, kernel, verification, facts, features, rewritten, addresses, dict(prog.symbols), prog.type
     )
 
 
 def compile_insns(
     insns: list[Instruction | None], target: str, kernel: str, verification: object = None, facts: Facts | None = None,
     features: dict[str, bool] | None = None, rewritten: bool = False, addresses: dict[str, int] | None = None,
-    names: dict[str, int] | None = None,
+    names: dict[str, int] | None = None, prog_type: str = "",
 ) -> Code:  # fmt: skip
     """`compile_program` on slot-indexed instructions."""
     chosen = target_class(target)
@@ -62,7 +64,9 @@ def compile_insns(
     functions = partition(insns, rewritten, names)
     check_jumps(insns, functions)
     if facts is None:
-        facts = facts_from(verification, len(functions)) or estimate(insns, functions, rewritten)
+        facts = facts_from(verification, insns, functions, rewritten) or estimate(insns, functions, rewritten)
+    if private_stack_supported(chosen.name, version, prog_type, facts):
+        facts.private_stack = [depth >= PRIVATE_STACK_MIN for depth in facts.stack_depth]
     if len(facts.stack_depth) != len(functions):
         raise UsageError(f"facts are about {len(facts.stack_depth)} functions, the program has {len(functions)}")
     made = [chosen(u, switched, version) for u in units(insns, functions, facts)]
@@ -73,26 +77,49 @@ def compile_insns(
     return join(made, spans, functions, kernel, insns, accepted(verification), linkage)
 
 
+def private_stack_supported(target: str, kernel: tuple[int, int], prog_type: str, facts: Facts) -> bool:
+    """Do functions with much stack get a stack of their own?  `bpf_enable_priv_stack`, `check_max_stack_depth`."""
+    able = target == "x86_64" and kernel >= (6, 13)
+    return able and prog_type in PRIVATE_STACK_TYPES and not any(facts.tail_call_reachable)
+
+
 def accepted(verification: object) -> bool:
     return bool(getattr(verification, "accepted", False))
 
 
-def facts_from(verification: object, functions: int) -> Facts | None:
-    """The facts that a `Verification` holds; None without one, or when it is about another function partition."""
+def facts_from(verification: object, insns: list[Instruction | None], functions: list[Function], zext: bool) -> Facts | None:
+    """The facts that a `Verification` holds; None without one, or when it is about another function partition.
+
+    Read by name, because a code generator does not import the verifier: `stats.stack_depths` per function, and for each
+    tail call `walk.aux[pc]`: one map (`map_of_call`, not `map_poisoned`) and one constant index (`map_key` >= 0).
+    """
     if verification is None or not accepted(verification):
         return None
-    found = getattr(verification, "jit_facts", None)
-    if callable(found):
-        found = found()
-    depths = getattr(found if found is not None else verification, "stack_depth", None)
-    if isinstance(found, Facts):
-        return found if len(found.stack_depth) == functions else None
-    if not isinstance(depths, (list, tuple)) or len(depths) != functions:
+    depths = getattr(getattr(verification, "stats", None), "stack_depths", None)
+    if not isinstance(depths, list) or len(depths) != len(functions):
         return None
-    source = found if found is not None else verification
-    reachable = list(getattr(source, "tail_call_reachable", None) or [False] * functions)
-    return Facts(list(depths), reachable, bool(getattr(source, "zext_inserted", False)),
-                 list(getattr(source, "pokes", None) or []))  # fmt: skip
+    facts = estimate(insns, functions, zext)
+    facts.stack_depth = list(depths)
+    facts.pokes = direct_tail_calls(verification, insns)
+    return facts
+
+
+def direct_tail_calls(verification: object, insns: list[Instruction | None]) -> list[int]:
+    """Slots of tail calls that the kernel will patch.  Rewriting moves instructions but keeps the order of tail calls."""
+    program = getattr(verification, "program", None)
+    aux = getattr(getattr(verification, "walk", None), "aux", None)
+    if program is None or aux is None:
+        return []
+    flags: list[bool] = []
+    for pc, insn in enumerate(program.insns):
+        if is_tail_call(insn) and aux[pc].seen:
+            flags.append(aux[pc].map_key >= 0 and not aux[pc].map_poisoned)
+    slots = [pc for pc, insn in enumerate(insns) if is_tail_call(insn)]
+    return [pc for pc, flag in zip(slots, flags) if flag] if len(slots) == len(flags) else []
+
+
+def is_tail_call(insn: Instruction | None) -> bool:
+    return insn is not None and insn.kind == ops.CALL and insn.imm == TAIL_CALL
 
 
 def check(insns: list[Instruction | None]) -> None:
@@ -151,7 +178,7 @@ def jit_record(
     insns = decode(raw, internal=True)
     functions = partition(insns, True)
     facts = record_facts(prog, insns, functions, kernel, verify)
-    return compile_insns(insns, target, kernel, None, facts, features, True)
+    return compile_insns(insns, target, kernel, None, facts, features, True, prog_type=prog.type)
 
 
 def record_facts(
@@ -161,9 +188,8 @@ def record_facts(
     """Stack depths come from the program as it was loaded: rewriting may have removed the access that set them."""
     facts = estimate(insns, functions, zext_inserted=True)
     if verify is not None:
-        found = facts_from(verify(prog, kernel=kernel), len(functions))
+        found = facts_from(verify(prog, kernel=kernel), insns, functions, True)
         if found is not None:
-            found.zext_inserted = True
             return found
     try:
         original = partition(prog.insns, False)

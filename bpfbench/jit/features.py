@@ -17,6 +17,7 @@ defaults are those of the kernels that bpfbench's recordings come from; `jit(...
 | `shadow_stack`    | aarch64 | shadow call stack                                                      |
 | `zba` `zbb` `rvc` | riscv64 | address generation, basic bit manipulation, compressed instructions    |
 | `idiv`            | arm     | hardware division                                                      |
+| `user_space`      | all     | addresses may be anywhere: for code that runs outside a kernel         |
 | `mips_r2`         | mips64  | release 2: byte swaps, bit-field insertion                             |
 | `masked_shifts`   | arm ppc64 | a shift by a register masks the amount, as eBPF says; kernels do not |
 | `own_routines`    | arm     | 64-bit division by a routine behind the function, not the kernel's     |
@@ -65,3 +66,24 @@ def features_of(target: str, kernel: str, changes: dict[str, bool] | None = None
             raise UsageError(f"unknown feature '{name}'; known: {', '.join(NAMES)}")
         found[name] = on
     return found
+
+
+#: First kernel -> offsets in bytes on a 64-bit machine: struct bpf_array.map.max_entries, struct bpf_array.ptrs,
+#: struct bpf_prog.bpf_func.  Tail calls are generated code that walks these structures.
+TAIL_CALL_LAYOUT: Final[list[tuple[tuple[int, int], tuple[int, int, int]]]] = [
+    ((6, 18), (76, 312, 72)),
+    ((6, 8), (36, 264, 48)),
+    ((0, 0), (36, 272, 48)),
+]
+
+
+def tail_call_layout(kernel: tuple[int, int]) -> tuple[int, int, int]:
+    """Where a kernel keeps what a tail call reads: (max_entries, ptrs, bpf_func).
+
+    >>> tail_call_layout((6, 12))
+    (36, 264, 48)
+    """
+    for since, offsets in TAIL_CALL_LAYOUT:
+        if kernel >= since:
+            return offsets
+    raise UsageError(f"no kernel {kernel}")

@@ -177,9 +177,6 @@ def link(code: Code, base: int, resolve: Resolver) -> Linked:
             value = resolve(r.kind, r.symbol)
         if value is None:
             raise JitError(f"nothing is known about {r.kind} '{r.symbol}'", Where(offset=r.offset))
-        if r.kind == "layout":
-            target.patch(image, r, base, value)
-            continue
         symbols[r.symbol] = value
         try:
             target.patch(image, r, base, value)

@@ -22,13 +22,13 @@ from bpfbench.bits import s64, sext
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
+from bpfbench.jit.features import tail_call_layout
 from bpfbench.jit.target import Sweep, Target
-from bpfbench.machine.rv64 import A0, A1, A2, A5, A6, FP, NAMES, R, RA, RV64, S6, SP, T1, T2, T3, TP, ZERO
+from bpfbench.machine.rv64 import A0, A1, A2, A5, A6, FP, NAMES, RA, RV64, S6, SP, T1, T2, T3, TP, ZERO, R
 
 REG: Final = [A5, A0, A1, A2, 13, 14, 9, 18, 19, 20, 21, 5]
 TRACKED: Final = (9, 18, 19, 20, 21, S6)        # callee-saved registers in the order of their slots
 MAX_TAIL_CALLS: Final = 33
-MAP_MAX_ENTRIES: Final = 16
 THREAD_INFO_CPU: Final = 32                     # offsetof(struct thread_info, cpu)
 
 # fn -> rows for (32, 64) bits; addition and logic use the 64-bit form for both
@@ -621,17 +621,16 @@ class Rv64Target(Target):
             counter = S6
         # for the first instruction the kernel takes the end address for the length, prologue included
         length = self.offsets[self.pc + 1] - (self.offsets[self.pc] if self.pc else 0)
+        max_entries, programs, function = tail_call_layout(self.kernel)
         self.zextw(A2, A2)
-        self.emit(R["lwu"], T1, MAP_MAX_ENTRIES, A1)
+        self.emit(R["lwu"], T1, max_entries, A1)
         self.branch(ops.JGE, A2, T1, length - (self.here - start))
         self.addi(A6, counter, -1)
         self.branch(ops.JSLT, A6, ZERO, length - (self.here - start))
         self.sh3add(T2, A2, A1)
-        self.relocate(self.here, 4, "layout", "bpf_array.ptrs", "disp12")
-        self.emit(R["ld"], T2, 0, T2)
+        self.ld(T2, programs, T2)
         self.branch(ops.JEQ, T2, ZERO, length - (self.here - start))
-        self.relocate(self.here, 4, "layout", "bpf_prog.bpf_func", "disp12")
-        self.emit(R["ld"], T3, 48, T2)
+        self.ld(T3, function, T2)
         self.leave(True)
 
     def exit(self) -> None:
@@ -657,10 +656,6 @@ class Rv64Target(Target):
     def patch(cls, code: bytearray, relocation: Relocation, base: int, value: int) -> None:
         at = relocation.offset
         value += relocation.addend
-        if relocation.form == "disp12":
-            word = int.from_bytes(code[at : at + 4], "little")
-            code[at : at + 4] = (word & 0xFFFFF | (value & 0xFFF) << 20).to_bytes(4, "little")
-            return
         distance = s64(value - base - at)
         if not -(1 << 31) - (1 << 11) <= distance < (1 << 31) - (1 << 11):
             raise JitError(f"{relocation.symbol} is out of reach of auipc")

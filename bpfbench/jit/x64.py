@@ -18,13 +18,34 @@ from __future__ import annotations
 
 from typing import Final
 
-from bpfbench.bits import s32
+from bpfbench.bits import s32, s64
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
+from bpfbench.jit.features import tail_call_layout
 from bpfbench.jit.target import Sweep, Target
 from bpfbench.machine.x64 import (
-    JCC8, JCC32, NAMES64, NOPS, R, R8, R9, R10, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, X64, both,
+    JCC8,
+    JCC32,
+    NAMES64,
+    NOPS,
+    R8,
+    R10,
+    R11,
+    R13,
+    R14,
+    R15,
+    RAX,
+    RBP,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RSI,
+    RSP,
+    X64,
+    R,
+    both,
 )  # fmt: skip
 
 REG: Final = [RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP, R10]
@@ -33,8 +54,6 @@ CALLEE_SAVED: Final = [(6, RBX), (7, R13), (8, R14), (9, R15)]
 MAX_TAIL_CALLS: Final = 33
 PADDING_PASS: Final = 15
 PATCH_SIZE: Final = 5               # bytes of the call or jump that is patched in and out
-MAP_MAX_ENTRIES: Final = 16         # offsetof(struct bpf_array, map.max_entries)
-PROG_ENTRY: Final = {(6, 1): 48}    # offsetof(struct bpf_prog, bpf_func), where it is not 32... see tail_call
 
 _ALU_NAMES: Final = {ops.ADD: "add", ops.SUB: "sub", ops.AND: "and", ops.OR: "or", ops.XOR: "xor"}
 ALU_RR: Final = {fn: both(f"{n}_rr") for fn, n in _ALU_NAMES.items()}
@@ -100,6 +119,7 @@ class X64Target(Target):
         self.tail_direct_out = 0
         self.padding = False
         self.saved = self.callee_saved()
+        self.reg = REG[:10] + [R9 if self.unit.private_stack else RBP, R10]
         before = 0
         for number in range(self.max_passes):
             self.padding = number >= PADDING_PASS
@@ -154,9 +174,19 @@ class X64Target(Target):
             self.emit(R["push"], native)
             at -= 8
             layout.saved(self.here, NAMES64[native], at)
+        if unit.private_stack:
+            self.emit_private_stack()
 
     def stack_bytes(self) -> int:
-        return (self.unit.stack_depth + 7) & ~7
+        """Bytes of the kernel stack that hold BPF stack; none with a private stack."""
+        return 0 if self.unit.private_stack else (self.unit.stack_depth + 7) & ~7
+
+    def emit_private_stack(self) -> None:
+        """r9 = top of this CPU's own BPF stack of the program (6.13 and later); it serves as r10."""
+        self.relocate(self.here + 2, 8, "private_stack", "priv_stack_ptr", "abs64")
+        self.emit(R["movabs"], R9, 0)
+        self.relocate(self.here + 5, 4, "percpu", "this_cpu_off", "abs32")
+        self.emit(R["add_r_gs64"], R9, 0)
 
     def emit_tail_call_entry(self) -> None:
         """Clear the counter, or a nop of the same size, so that every program is entered at the same distance."""
@@ -208,10 +238,10 @@ class X64Target(Target):
     # ----------------------------------------------------------------------------------------------------------- moves
     def mov_reg(self, wide: bool, dst: int, src: int) -> None:
         if not wide or dst != src:
-            self.emit(MOV_RR[wide], REG[dst], REG[src])
+            self.emit(MOV_RR[wide], self.reg[dst], self.reg[src])
 
     def mov_imm(self, wide: bool, dst: int, imm: int) -> None:
-        self.emit_mov_imm(wide, REG[dst], imm)
+        self.emit_mov_imm(wide, self.reg[dst], imm)
 
     def emit_mov_imm(self, wide: bool, reg: int, imm: int) -> None:
         if wide and s32(imm) < 0:
@@ -222,41 +252,46 @@ class X64Target(Target):
             self.emit(R["mov_ri32"], reg, imm & 0xFFFF_FFFF)
 
     def mov_sx(self, wide: bool, bits: int, dst: int, src: int) -> None:
-        self.emit(MOVSX[64 if wide else 32, bits], REG[dst], REG[src])
+        self.emit(MOVSX[64 if wide else 32, bits], self.reg[dst], self.reg[src])
 
     def mov_wide(self, dst: int, value: int) -> None:
         if value <= 0xFFFF_FFFF:
-            self.emit_mov_imm(False, REG[dst], value)
+            self.emit_mov_imm(False, self.reg[dst], value)
         elif self.at_least(6, 12) and value >= 0xFFFF_FFFF_8000_0000:
-            self.emit_mov_imm(True, REG[dst], s32(value))
+            self.emit_mov_imm(True, self.reg[dst], s32(value))
         else:
-            self.emit(R["movabs"], REG[dst], value)
+            self.emit(R["movabs"], self.reg[dst], value)
 
     def mov_address(self, dst: int, kind: str, symbol: str, addend: int) -> None:
+        """A map is anywhere, a function within the 2 GB of kernel text and modules, whose addresses sign-extend."""
+        if kind == "function" and self.at_least(6, 12) and not self.has("user_space"):
+            self.relocate(self.here + 3, 4, kind, symbol, "abs32", addend)
+            self.emit(R["mov_ri64s"], self.reg[dst], 0)
+            return
         self.relocate(self.here + 2, 8, kind, symbol, "abs64", addend)
-        self.emit(R["movabs"], REG[dst], 0)
+        self.emit(R["movabs"], self.reg[dst], 0)
 
     # ------------------------------------------------------------------------------------------------------ arithmetic
     def alu_reg(self, fn: int, wide: bool, dst: int, src: int) -> None:
-        self.emit(ALU_RR[fn][wide], REG[dst], REG[src])
+        self.emit(ALU_RR[fn][wide], self.reg[dst], self.reg[src])
 
     def alu_imm(self, fn: int, wide: bool, dst: int, imm: int) -> None:
         if imm8(imm):
-            self.emit(ALU_RB[fn][wide], REG[dst], imm)
+            self.emit(ALU_RB[fn][wide], self.reg[dst], imm)
         elif dst == 0:
             self.emit(ALU_AI[fn][wide], imm)
         else:
-            self.emit(ALU_RI[fn][wide], REG[dst], imm)
+            self.emit(ALU_RI[fn][wide], self.reg[dst], imm)
 
     def mul_reg(self, wide: bool, dst: int, src: int) -> None:
-        self.emit(IMUL_RR[wide], REG[dst], REG[src])
+        self.emit(IMUL_RR[wide], self.reg[dst], self.reg[src])
 
     def mul_imm(self, wide: bool, dst: int, imm: int) -> None:
         row = IMUL_RB[wide] if imm8(imm) else IMUL_RI[wide]
-        self.emit(row, REG[dst], REG[dst], imm)
+        self.emit(row, self.reg[dst], self.reg[dst], imm)
 
     def div_reg(self, fn: int, wide: bool, dst: int, src: int) -> None:
-        divisor = REG[src]
+        divisor = self.reg[src]
         self.emit_div_save(dst)
         if divisor in (RAX, RDX):
             self.emit(MOV_RR[1], AUX, divisor)
@@ -277,7 +312,7 @@ class X64Target(Target):
     def emit_division(self, fn: int, wide: bool, dst: int, divisor: int) -> None:
         """rdx:rax / divisor leaves the quotient in rax and the remainder in rdx."""
         if dst != 0:
-            self.emit(MOV_RR[wide], RAX, REG[dst])
+            self.emit(MOV_RR[wide], RAX, self.reg[dst])
         if fn in (ops.SDIV, ops.SMOD):
             self.emit(R["cqo"] if wide else R["cdq"])
             self.emit(IDIV[wide], divisor)
@@ -285,9 +320,9 @@ class X64Target(Target):
             self.emit(R["xor_rr32"], RDX, RDX)
             self.emit(DIV[wide], divisor)
         if fn in (ops.MOD, ops.SMOD) and dst != 3:
-            self.emit(MOV_RR[wide], REG[dst], RDX)
+            self.emit(MOV_RR[wide], self.reg[dst], RDX)
         elif fn in (ops.DIV, ops.SDIV) and dst != 0:
-            self.emit(MOV_RR[wide], REG[dst], RAX)
+            self.emit(MOV_RR[wide], self.reg[dst], RAX)
         if dst != 3:
             self.emit(R["pop"], RDX)
         if dst != 0:
@@ -295,21 +330,21 @@ class X64Target(Target):
 
     def shift_reg(self, fn: int, wide: bool, dst: int, src: int) -> None:
         if self.has("bmi2") and src != 4:
-            self.emit(SHIFT_X[fn][wide], REG[dst], REG[dst], REG[src])
+            self.emit(SHIFT_X[fn][wide], self.reg[dst], self.reg[dst], self.reg[src])
             return
         if not self.at_least(6, 2):
             self.shift_before_62(fn, wide, dst, src)
         elif src == 4:
-            self.emit(SHIFT_RC[fn][wide], REG[dst])
+            self.emit(SHIFT_RC[fn][wide], self.reg[dst])
         elif dst == 4:
             self.emit(MOV_RR[1], AUX, RCX)
-            self.emit(MOV_RR[1], RCX, REG[src])
+            self.emit(MOV_RR[1], RCX, self.reg[src])
             self.emit(SHIFT_RC[fn][wide], AUX)
             self.emit(MOV_RR[1], RCX, AUX)
         else:
             self.emit(R["push"], RCX)
-            self.emit(MOV_RR[1], RCX, REG[src])
-            self.emit(SHIFT_RC[fn][wide], REG[dst])
+            self.emit(MOV_RR[1], RCX, self.reg[src])
+            self.emit(SHIFT_RC[fn][wide], self.reg[dst])
             self.emit(R["pop"], RCX)
 
     def shift_before_62(self, fn: int, wide: bool, dst: int, src: int) -> None:
@@ -318,8 +353,8 @@ class X64Target(Target):
             self.emit(MOV_RR[1], AUX, RCX)
         if src != 4:
             self.emit(R["push"], RCX)
-            self.emit(MOV_RR[1], RCX, REG[src])
-        self.emit(SHIFT_RC[fn][wide], AUX if dst == 4 else REG[dst])
+            self.emit(MOV_RR[1], RCX, self.reg[src])
+        self.emit(SHIFT_RC[fn][wide], AUX if dst == 4 else self.reg[dst])
         if src != 4:
             self.emit(R["pop"], RCX)
         if dst == 4:
@@ -327,15 +362,15 @@ class X64Target(Target):
 
     def shift_imm(self, fn: int, wide: bool, dst: int, imm: int) -> None:
         if imm == 1:
-            self.emit(SHIFT_R1[fn][wide], REG[dst])
+            self.emit(SHIFT_R1[fn][wide], self.reg[dst])
         else:
-            self.emit(SHIFT_RI[fn][wide], REG[dst], imm & 0xFF)
+            self.emit(SHIFT_RI[fn][wide], self.reg[dst], imm & 0xFF)
 
     def neg(self, wide: bool, dst: int) -> None:
-        self.emit(NEG[wide], REG[dst])
+        self.emit(NEG[wide], self.reg[dst])
 
     def byte_order(self, fn: int, bits: int, dst: int) -> None:
-        reg = REG[dst]
+        reg = self.reg[dst]
         if fn == ops.LE:
             if bits == 16:
                 self.emit(R["movzx_32_16"], reg, reg)
@@ -350,27 +385,27 @@ class X64Target(Target):
 
     # ---------------------------------------------------------------------------------------------------------- memory
     def load(self, size: int, dst: int, src: int, off: int) -> None:
-        self.emit(LOAD[size], REG[dst], REG[src], off)
+        self.emit(LOAD[size], self.reg[dst], self.reg[src], off)
 
     def load_sx(self, size: int, dst: int, src: int, off: int) -> None:
-        self.emit(LOAD_SX[size], REG[dst], REG[src], off)
+        self.emit(LOAD_SX[size], self.reg[dst], self.reg[src], off)
 
     def store(self, size: int, dst: int, off: int, src: int) -> None:
-        self.emit(STORE[size], REG[dst], off, REG[src])
+        self.emit(STORE[size], self.reg[dst], off, self.reg[src])
 
     def store_imm(self, size: int, dst: int, off: int, imm: int) -> None:
         value = imm if size == 8 else imm & ((1 << 8 * size) - 1)
-        self.emit(STORE_IMM[size], REG[dst], off, value)
+        self.emit(STORE_IMM[size], self.reg[dst], off, value)
 
     def atomic(self, fn: int, size: int, dst: int, off: int, src: int) -> None:
         wide = size == 8
         if fn not in FETCH_LOOP:
-            self.emit(ATOMIC[fn][wide], REG[dst], off, REG[src])
+            self.emit(ATOMIC[fn][wide], self.reg[dst], off, self.reg[src])
             return
         # fetch-and/or/xor: compare-and-exchange in a loop, with r0 (rax) kept in r11 of BPF (r10)
         self.emit(MOV_RR[1], R10, RAX)
-        value = R10 if src == 0 else REG[src]
-        base = R10 if dst == 0 else REG[dst]
+        value = R10 if src == 0 else self.reg[src]
+        base = R10 if dst == 0 else self.reg[dst]
         loop = self.here
         self.emit(LOAD[size], RAX, base, off)
         self.emit(MOV_RR[wide], AUX, RAX)
@@ -407,19 +442,19 @@ class X64Target(Target):
     def branch_reg(self, fn: int, wide: bool, dst: int, src: int, target: int) -> None:
         row = TEST_RR if fn == ops.JSET else CMP_RR
         start = self.here
-        self.emit(row[wide], REG[dst], REG[src])
+        self.emit(row[wide], self.reg[dst], self.reg[src])
         self.emit_branch(CONDITION[fn], target, start)
 
     def branch_imm(self, fn: int, wide: bool, dst: int, imm: int, target: int) -> None:
         start = self.here
         if fn == ops.JSET:
-            self.emit(TEST_RI[wide], REG[dst], imm)
+            self.emit(TEST_RI[wide], self.reg[dst], imm)
         elif imm == 0:
-            self.emit(TEST_RR[wide], REG[dst], REG[dst])
+            self.emit(TEST_RR[wide], self.reg[dst], self.reg[dst])
         elif imm8(imm):
-            self.emit(CMP_RB[wide], REG[dst], imm)
+            self.emit(CMP_RB[wide], self.reg[dst], imm)
         else:
-            self.emit(CMP_RI[wide], REG[dst], imm)
+            self.emit(CMP_RI[wide], self.reg[dst], imm)
         self.emit_branch(CONDITION[fn], target, start)
 
     def emit_branch(self, condition: str, target: int, start: int) -> None:
@@ -437,15 +472,19 @@ class X64Target(Target):
     def call_local(self, callee: int) -> None:
         distance = 0
         if self.functions:
-            load = 7 if self.unit.tail_calls else 0
-            distance = self.functions[callee] - (self.base + self.here + load + PATCH_SIZE)
+            before = (7 if self.unit.tail_calls else 0) + (2 if self.unit.private_stack else 0)
+            distance = self.functions[callee] - (self.base + self.here + before + PATCH_SIZE)
         self.emit_call("subprog", f"function#{callee}", distance)
 
     def emit_call(self, kind: str, symbol: str, distance: int) -> None:
         if self.unit.tail_calls:
             self.emit_load_counter()
+        if self.unit.private_stack:
+            self.emit(R["push"], R9)
         self.relocate(self.here + 1, 4, kind, symbol, "rel32")
         self.emit(R["call"], distance)
+        if self.unit.private_stack:
+            self.emit(R["pop"], R9)
 
     def emit_load_counter(self) -> None:
         """rax = the tail-call counter, for the callee (before 6.12 the counter itself, then its address)."""
@@ -460,19 +499,18 @@ class X64Target(Target):
     def tail_call_indirect(self) -> None:
         """rdi context, rsi program array, rdx index: leave for that program unless one of three checks fails."""
         start = self.here
+        max_entries, programs, function = tail_call_layout(self.kernel)
         self.emit(MOV_RR[0], RDX, RDX)
-        self.emit(R["cmp_mr32"], RSI, MAP_MAX_ENTRIES, RDX)
+        self.emit(R["cmp_mr32"], RSI, max_entries, RDX)
         self.emit_out("be", start, self.tail_out)
         self.emit_count_check(start, self.tail_out)
-        self.relocate(self.here + 4, 4, "layout", "bpf_array.ptrs", "abs32")
-        self.emit(R["load_entry"], RCX, RSI, RDX, 0)
+        self.emit(R["load_entry"], RCX, RSI, RDX, programs)
         self.emit(TEST_RR[1], RCX, RCX)
         self.emit_out("e", start, self.tail_out)
         self.emit_count_up()
         self.emit_leave_for_tail_call()
         entry = 11 + (1 if self.at_least(6, 12) else 0) + (4 if self.has("ibt") else 0)
-        self.relocate(self.here + 3, 1, "layout", "bpf_prog.bpf_func", "abs8")
-        self.emit(LOAD[8], RCX, RCX, 48)
+        self.emit(LOAD[8], RCX, RCX, function)
         self.emit(R["add_rb64"], RCX, entry)
         self.emit_indirect_jump()
         self.tail_out = self.here - start
@@ -548,7 +586,7 @@ class X64Target(Target):
         self.mov_reg(True, dst, src)
         if self.has("smp"):
             self.relocate(self.here + 5, 4, "percpu", "this_cpu_off", "abs32")
-            self.emit(R["add_r_gs64"], REG[dst], 0)
+            self.emit(R["add_r_gs64"], self.reg[dst], 0)
 
     # --------------------------------------------------------------------------------------------------------- linking
     @classmethod
@@ -559,6 +597,8 @@ class X64Target(Target):
             value -= base + at + 4
             if not -(1 << 31) <= value < 1 << 31:
                 raise JitError(f"{relocation.symbol} is out of reach of a 32-bit displacement")
+        elif relocation.form == "abs32" and not -(1 << 31) <= s64(value) < 1 << 31:
+            raise JitError(f"{relocation.symbol} does not fit 32 bits; compile with the feature 'user_space'")
         code[at : at + size] = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
 
     @classmethod
