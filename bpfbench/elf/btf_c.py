@@ -14,7 +14,7 @@ from typing import Final, final
 
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
-from bpfbench.elf.btf_types import BtfType
+from bpfbench.elf.btf_types import BtfType, Member
 from bpfbench.errors import BtfError
 
 _TAGS: Final = {b.STRUCT: "struct", b.UNION: "union", b.ENUM: "enum", b.ENUM64: "enum"}
@@ -28,6 +28,7 @@ _PLAIN: Final = frozenset(
     "char short int long signed unsigned float double _Bool bool __int128 _Float16 _Complex".split()
 )
 MAX_DEPTH: Final = 200
+LONG_GAP: Final = 1 << 14          # bits; longer gaps become an array
 
 
 def declare(btf: Btf, id: int, name: str = "") -> str:
@@ -86,16 +87,18 @@ class _Writer:
         t = self.btf.type(id)
         if t.kind in (b.STRUCT, b.UNION):
             return [p for m in t.members for p in self._reached(m.type)]
-        if t.kind in (b.TYPEDEF, b.VAR, b.FUNC):
+        if t.kind == b.TYPEDEF:
+            return self._reached(t.type, True)
+        if t.kind in (b.VAR, b.FUNC):
             return self._reached(t.type)
         if t.kind in (b.FUNC_PROTO, b.PTR, b.ARRAY, *b.MODIFIERS):
             return self._reached(id)
         return []
 
-    def _reached(self, id: int) -> list[int]:
-        """Named types (and forward declarations) that a declaration with type `id` mentions."""
+    def _reached(self, id: int, pointed: bool = False) -> list[int]:
+        """What a declaration with type `id` needs first; `pointed`: the mere name of a struct will do."""
         found: list[int] = []
-        pending, seen, pointed = [(id, False)], set(), False
+        pending, seen = [(id, pointed)], set()
         while pending:
             at, pointed = pending.pop()
             if (at, pointed) in seen or at == 0:
@@ -106,7 +109,10 @@ class _Writer:
                 self._forward(at, t)
             elif t.kind in (b.STRUCT, b.UNION) and not t.name:
                 pending += [(m.type, False) for m in t.members]
-            elif t.kind == b.TYPEDEF or t.kind in _TAGS or t.kind == b.FLOAT or t.kind == b.INT:
+            elif t.kind == b.TYPEDEF:
+                found.append(at)
+                pending += [] if pointed else [(t.type, False)]
+            elif t.kind in _TAGS or t.kind == b.FLOAT or t.kind == b.INT:
                 found.append(at)
             elif t.kind == b.PTR:
                 pending.append((t.type, True))
@@ -150,7 +156,7 @@ class _Writer:
             self.out.append(self.composite(id, t, "", 0) + ";")
         elif t.kind in (b.ENUM, b.ENUM64):
             self.out.append(self.enumeration(id, t, "") + ";")
-        elif t.kind == b.TYPEDEF:
+        elif t.kind == b.TYPEDEF and t.name != "__builtin_va_list":
             self.out.append(f"typedef {self.declaration(t.type, self.name(id, t), 0)};")
 
     def enumeration(self, id: int, t: BtfType, indent: str) -> str:
@@ -174,26 +180,44 @@ class _Writer:
         lines, inner, at = [], indent + "\t", 0
         for m in t.members:
             if t.kind == b.STRUCT:
-                lines += self.padding(at, m.offset, m.bits, inner)
+                lines += self.padding(at, self.natural(at, m, self.packed(t)), m.offset, inner)
                 at = m.offset + (m.bits or 8 * self._size(m.type))
             width = f" : {m.bits}" if m.bits else ""
             lines.append(f"{inner}{self.declaration(m.type, m.name, depth + 1, inner)}{width};")
+        if t.kind == b.STRUCT:
+            align = 8 if self.packed(t) else 8 * max([1] + [self._align(m.type) for m in t.members])
+            lines += self.padding(at, -(-at // align) * align, 8 * t.size, inner)
         head = f"{_TAGS[t.kind]} {self.name(id, t)}".rstrip()
         body = f"{head} {{\n" + "\n".join(lines) + f"\n{indent}}}" if lines else f"{head} {{\n{indent}}}"
         return body + (" __attribute__((packed))" if self.packed(t) else "")
 
-    def padding(self, at: int, offset: int, bits: int, indent: str) -> list[str]:
-        """Bit-fields that BTF leaves out because they have no name."""
-        if not bits or offset <= at or offset // 32 != at // 32 and offset % 32 == 0:
-            return []
-        return [f"{indent}int : {min(32, offset - at)};"]
+    def natural(self, at: int, m: Member, packed: bool) -> int:
+        """Where a compiler puts the next member if it may use bits from `at` on."""
+        size = 8 * self._size(m.type)
+        if m.bits:
+            fits = at % size + m.bits <= size if size else True
+            return at if fits or packed else -(-at // size) * size
+        align = 8 if packed else 8 * self._align(m.type)
+        return -(-at // align) * align
+
+    def padding(self, at: int, natural: int, offset: int, indent: str) -> list[str]:
+        """Nameless bit-fields from bit `at` to `offset`, where the compiler would not leave that gap by itself."""
+        lines: list[str] = []
+        while natural != offset and at < offset:
+            if offset - at >= LONG_GAP and at % 8 == 0:
+                return [*lines, f"{indent}char padding_{at}[{(offset - at) // 8}];"]
+            whole = at % 64 == 0 and offset - at >= 64
+            step = 64 if whole else min(8 - at % 8, offset - at)
+            lines.append(f"{indent}{'long' if whole else 'char'} : {step};")
+            at += step
+        return lines
 
     def packed(self, t: BtfType) -> bool:
         """Whether natural alignment would lay the members out differently."""
         if t.kind == b.UNION:
             return any(t.size % self._align(m.type) for m in t.members)
         return any(m.bits == 0 and m.offset % (8 * self._align(m.type)) for m in t.members) or (
-            any(m.bits == 0 and t.size % self._align(m.type) for m in t.members)
+            any(t.size % self._align(m.type) for m in t.members)
         )
 
     def _size(self, id: int) -> int:
@@ -210,44 +234,31 @@ class _Writer:
 
     def declaration(self, id: int, inside: str, depth: int, indent: str = "") -> str:
         """`inside` declared with type `id`: pointers and arrays wrap it, the base type goes in front."""
+        held = ""                              # qualifiers of what comes next: an array hands them to its elements
         for _ in range(MAX_DEPTH):
             t = self.btf.type(id)
             if t.kind == b.PTR:
-                inside = f"*{inside}"
+                inside = f"*{held}{inside}"
+                held = ""
                 if self.btf.type(self._bare(t.type)).kind in (b.ARRAY, b.FUNC_PROTO):
                     inside = f"({inside})"
-                id = t.type
             elif t.kind == b.ARRAY:
                 inside = f"{inside}[{t.nelems}]"
-                id = t.type
             elif t.kind == b.FUNC_PROTO:
                 inside = f"{inside}({self.parameters(t, depth)})"
-                id = t.type
-            elif t.kind in _QUALIFIERS and self._around(t.type):
-                inside = f"{_QUALIFIERS[t.kind]} {inside}".rstrip()
-                id = t.type
-            elif t.kind == b.TYPE_TAG:
-                id = t.type
-            else:
-                return f"{self.base(id, depth, indent)} {inside}".rstrip()
+            elif t.kind in _QUALIFIERS:
+                held += f"{_QUALIFIERS[t.kind]} "
+            elif t.kind != b.TYPE_TAG:
+                return f"{held}{self.base(id, depth, indent)} {inside}".rstrip()
+            id = t.type
         raise BtfError(f"BTF declaration of more than {MAX_DEPTH} parts", self.btf.where)
 
     def _bare(self, id: int) -> int:
         for _ in range(MAX_DEPTH):
             t = self.btf.type(id)
-            if t.kind != b.TYPE_TAG:
+            if t.kind != b.TYPE_TAG and t.kind not in _QUALIFIERS:
                 return id
             id = t.type
-        raise BtfError(f"chain of more than {MAX_DEPTH} BTF tags", self.btf.where)
-
-    def _around(self, id: int) -> bool:
-        """Whether a qualifier stands right of the base type, i.e. qualifies a pointer."""
-        for _ in range(MAX_DEPTH):
-            t = self.btf.type(id)
-            if t.kind in _QUALIFIERS or t.kind == b.TYPE_TAG:
-                id = t.type
-            else:
-                return t.kind == b.PTR
         raise BtfError(f"chain of more than {MAX_DEPTH} BTF qualifiers", self.btf.where)
 
     def parameters(self, t: BtfType, depth: int) -> str:
@@ -259,8 +270,6 @@ class _Writer:
     def base(self, id: int, depth: int, indent: str) -> str:
         """A type that is no pointer, array or function."""
         t = self.btf.type(id)
-        if t.kind in _QUALIFIERS:
-            return f"{_QUALIFIERS[t.kind]} {self.base(t.type, depth + 1, indent)}" if depth < MAX_DEPTH else "void"
         if t.kind in (b.STRUCT, b.UNION):
             return f"{_TAGS[t.kind]} {self.name(id, t)}" if t.name else self.composite(id, t, indent, depth + 1)
         if t.kind in (b.ENUM, b.ENUM64):

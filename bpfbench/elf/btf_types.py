@@ -162,7 +162,7 @@ class BtfType:
         self.name_off = -1
 
     def __repr__(self) -> str:
-        return f"<{KINDS[self.kind][0]} {self.name or '(anon)'}>"
+        return f"<{KINDS[self.kind][0]} {self.name if self.name.isprintable() and self.name else '(anon)'}>"
 
     @property
     def signed(self) -> bool:

@@ -32,6 +32,15 @@ _SPECIAL: Final = {"SHN_UNDEF": SHN_UNDEF, "SHN_ABS": SHN_ABS, "SHN_COMMON": SHN
 MAX_SECTIONS: Final = 65536
 
 
+def printable(name: str) -> str:
+    """`name` with control characters escaped: names go into messages, and messages are one line.
+
+    >>> printable("xdp\\n")
+    'xdp\\\\n'
+    """
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
 @final
 class Section:
     """A section: header fields as ELF names them (`type` without its `SHT_`), and its bytes (empty for NOBITS)."""
@@ -165,6 +174,7 @@ class ElfFile:
             at = table + index * entry
             header = self._guard(f"section header {index}", at, lambda index=index: elf._get_section_header(index))
             name = self._guard(f"section header {index}", at, lambda header=header: str(elf._get_section_name(header)))
+            name = printable(name)
             kind = str(header["sh_type"]).removeprefix("SHT_")
             offset, size = int(header["sh_offset"]), int(header["sh_size"])
             raw = b""
@@ -208,9 +218,9 @@ class ElfFile:
             name_off, shndx = int(entry["st_name"]), entry["st_shndx"]
             if name_off and name_off >= len(strings):
                 raise ElfError(f"name of symbol {index} lies outside the strings", self.at(section, index * width))
-            name = strings[name_off : strings.find(b"\0", name_off)].decode("utf-8", "replace") if name_off else ""
+            text = strings[name_off : strings.find(b"\0", name_off)].decode("utf-8", "replace") if name_off else ""
             self.symbols.append(
-                Symbol(index, name, int(entry["st_value"]), int(entry["st_size"]),
+                Symbol(index, printable(text), int(entry["st_value"]), int(entry["st_size"]),
                        str(entry["st_info"]["bind"]).removeprefix("STB_"),
                        str(entry["st_info"]["type"]).removeprefix("STT_"),
                        str(entry["st_other"]["visibility"]).removeprefix("STV_"),

@@ -66,8 +66,9 @@ def collect(
     for symbol in elf.symbols:
         if symbol.is_extern and symbol.name:
             out[symbol.index] = _extern(btf, symbol, sections, elf.file)
-    settings = sorted((e for e in out.values() if e.kind == KCONFIG), key=lambda e: (e.align, e.size, e.name))
-    for index, extern in enumerate(settings + [e for e in out.values() if e.kind != KCONFIG]):
+    settings = sorted((e for e in out.values() if e.kind == KCONFIG), key=lambda e: (-e.align, e.size, e.name))
+    symbols = sorted((e for e in out.values() if e.kind != KCONFIG), key=lambda e: e.name)
+    for index, extern in enumerate(settings + symbols):
         extern.index = index
         if extern.kind != KCONFIG:
             _resolve(extern, btf, target, elf.file)
@@ -109,22 +110,27 @@ def _resolve(extern: Extern, btf: Btf, target: core.Target, file: str) -> None:
         extern.value = _address(extern.name)
         extern.found = extern.value != 0
     else:
-        _resolve_typed(extern, btf, target)
+        _resolve_typed(extern, btf, target, file)
     if not extern.found and not extern.weak:
         why = "has it not" if target.available or extern.kind == ADDRESS else "is not known: give btf="
         where = Where(file=file, section=".ksyms")
         raise ElfError(f"extern {extern.name!r} is a kernel symbol, and the kernel {why}", where)
 
 
-def _resolve_typed(extern: Extern, btf: Btf, target: core.Target) -> None:
+def _resolve_typed(extern: Extern, btf: Btf, target: core.Target, file: str) -> None:
     if not target.available:
         return
     own = btf.type(extern.type)
     kernel = target.btf
     id = kernel.find(essential(extern.name), own.kind)
-    if id is None or not types_compatible(btf, own.type, kernel, kernel.type(id).type):
+    if id is None:
         return
-    extern.value, extern.found = id, True
+    mine, theirs = btf.resolve(own.type), kernel.resolve(kernel.type(id).type)
+    if types_compatible(btf, mine, kernel, theirs):
+        extern.value, extern.found = id, True
+    elif own.kind == b.VAR or not extern.weak:
+        where = Where(file=file, section=".ksyms")
+        raise ElfError(f"extern {extern.name!r} has another type in the kernel", where)
 
 
 def _address(name: str) -> int:

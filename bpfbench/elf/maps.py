@@ -18,7 +18,7 @@ from typing import Final
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
 from bpfbench.elf.btf_types import BtfType, Member
-from bpfbench.elf.elf import ElfFile, Section, Symbol
+from bpfbench.elf.elf import ElfFile, Section, Symbol, printable
 from bpfbench.elf.fixup import MAX_DATA
 from bpfbench.errors import BtfError, ElfError, NotSupported, Where
 from bpfbench.program.program import MAP_TYPES, MapSpec
@@ -186,15 +186,15 @@ def btf_maps(elf: ElfFile, section: Section, btf: Btf) -> dict[int, MapSpec]:
     maps: dict[int, MapSpec] = {}
     for variable in btf.type(id).variables:
         var = btf.type(variable.type)
-        where = elf.at(section, variable.offset)
+        name, where = printable(var.name), elf.at(section, variable.offset)
         if var.kind != b.VAR:
             raise BtfError(f"BTF type {variable.type} in .maps is no variable", where)
         if variable.offset + variable.size > section.size:
-            raise BtfError(f"map {var.name} ends outside the section", where)
+            raise BtfError(f"map {name} ends outside the section", where)
         definition = btf.type(btf.resolve(var.type))
         if definition.kind != b.STRUCT or var.linkage == b.VAR_EXTERN:
-            raise BtfError(f"map {var.name} is not defined by a struct", where)
-        maps[variable.offset] = parse_map(btf, var.name, definition, where)
+            raise BtfError(f"map {name} is not defined by a struct", where)
+        maps[variable.offset] = parse_map(btf, name, definition, where)
     return maps
 
 
