@@ -78,7 +78,8 @@ def argument(w: Walk, n: int, call: Call) -> None:
     null_ok = bool(flags & hp.MAYBE_NULL)
     is_null = reg.is_null
     if is_null and null_ok:
-        mark_chain(w, r)
+        if w.k.null_precise:
+            mark_chain(w, r)
     else:
         _type(w, r, reg, kind, flags, call, null_ok, arg.btf)
         _offset(w, r, reg, kind, flags)

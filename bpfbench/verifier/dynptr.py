@@ -63,7 +63,7 @@ def make(w: Walk, reg: RegState, type: str, clone_ref: int = 0) -> None:
         else:
             ref = w.new_id()
             w.state.refs.append(Ref(ref, w.pc))
-    own = id if w.k.version >= (6, 18) else 0
+    own = 1 if w.k.version >= (6, 3) else 0         # shares its place with `first`, and is shown so
     frame.stack[spi] = Slot(ALL_DYN, RegState(rs.DYNPTR, ZERO, id=id, ref=ref, dynptr=own,
                                               special=Special(type, True)))
     frame.stack[spi - 1] = Slot(ALL_DYN, RegState(rs.DYNPTR, ZERO, id=id, ref=ref, dynptr=own,
