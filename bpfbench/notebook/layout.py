@@ -100,7 +100,7 @@ def _worker(graphs: list[tuple[tuple[Box, ...], tuple[Arrow, ...]]], timeout: fl
 def read_plain(text: str, curved: bool = True) -> Layout:
     """A layout from Graphviz's `plain` format, whose numbers are inches with y up.
 
-    >>> read_plain("graph 1 1 2\\\\nnode a 0.5 1.75 1 0.5\\\\nstop").boxes
+    >>> read_plain("graph 1 1 2\\nnode a 0.5 1.75 1 0.5\\nstop").boxes
     {'a': (48.0, 24.0)}
     """
     boxes: dict[str, Point] = {}

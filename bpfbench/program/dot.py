@@ -27,11 +27,13 @@ DEPTH_FILL: Final = ("#FFFFFF", "#FFF6E0", "#FFEBC2", "#FFE0A3", "#FFD485")  # d
 
 
 def block_lines(cfg: Cfg, block: int) -> list[tuple[str, bool]]:
-    """(text, is source line) of what a block shows, in order."""
+    """(text, is source line) of what a block shows, in order; a source line that goes on is not repeated."""
     shown: list[tuple[str, bool]] = []
+    current = ("", 0)
     for pc, insn in cfg.insns(block):
         line = cfg.program.lines.get(pc)
-        if line is not None:
+        if line is not None and (line.file, line.line) != current:
+            current = (line.file, line.line)
             where = f"{line.file.rsplit('/', 1)[-1]}:{line.line}"
             shown.append((f"{where}  {line.text.strip()}".rstrip(), True))
         shown.append((f"{pc:4}: {format_insn(insn)}", False))
@@ -87,3 +89,17 @@ def _escaped(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return f'"{_escaped(text)}"'
+
+
+def plain_dot(nodes: list[tuple[str, float, float]], edges: list[tuple[str, str]], quick: bool = False) -> str:
+    """DOT text for layout alone: boxes of fixed size (name, width, height in inches) without labels.
+
+    Without labels Graphviz measures no text, so the layout depends on no font; `quick` bounds its optimisation, for
+    large graphs.
+    """
+    limits = " nslimit=1 nslimit1=1 mclimit=0.2 splines=polyline" if quick else ""
+    out = [f"digraph g {{ graph [nodesep=0.3 ranksep=0.45{limits}];",
+           'node [shape=box label="" fixedsize=true]; edge [arrowhead=none];']  # fmt: skip
+    out += [f"{name} [width={width:.3f} height={height:.3f}];" for name, width, height in nodes]
+    out += [f"{source} -> {target};" for source, target in edges]
+    return "\n".join([*out, "}"])
