@@ -116,7 +116,7 @@ class Context:
     def __init__(self, layout: str, given: Mapping[str, object] | bytes | None = None, size: int = 0) -> None:
         self.layout = layout
         self.fields = fields_of(layout)
-        self.raw = bytearray(size or size_of(layout))
+        self.raw: bytearray | memoryview = bytearray(size or size_of(layout))
         self._computed: dict[int, Computed] = {}      # offset of the field -> its value
         self._starts: dict[int, int] = {}             # any offset inside it -> offset of the field
         if isinstance(given, Mapping):
@@ -132,6 +132,11 @@ class Context:
         offset, size, count = self.fields[name]
         self._computed[offset] = value
         self._starts.update(dict.fromkeys(range(offset, offset + size * count), offset))
+
+    def computed(self, name: str) -> int | None:
+        """The present value of a computed field; None for a plain one."""
+        value = self._computed.get(self.fields[name][0])
+        return value() if value is not None else None
 
     def set(self, name: str, value: object) -> None:
         """Set a field by name to a number, bytes, or a list of numbers (arrays)."""

@@ -299,22 +299,7 @@ class Machine:
         raise _Switched
 
     def packet_load(self, off: int, size: int) -> int | None:
-        """A big-endian value from the packet for ld_abs/ld_ind; None outside it."""
-        packet, skb = self.runtime.packet, self.runtime.skb
-        if packet is None or skb is None:
-            raise ProgramFault("opcode", f"no packet to load from in a {self.runtime.program.type} program")
-        if off < 0:
-            base = _negative(off)
-            if base is None:
-                return None
-            relative, is_network = base
-            start = skb.network if is_network else skb.network - 14
-            off = start - packet.start + relative
-            if start + relative + size > packet.end or start + relative < packet.region.base:
-                return None
-            return int.from_bytes(packet.get(off, size), "big")
-        raw = packet.load(off, size)
-        return None if raw is None else int.from_bytes(raw, "big")
+        return load_packet(self.runtime, off, size)
 
     # --------------------------------------------------------------------------------------------------- being watched
     def _observed(self, pc: int) -> int:
@@ -376,6 +361,23 @@ class Machine:
         except ProgramFault:
             return
         observer.access(step, pc, what, region.name, (addr & U64_MAX) - region.origin, size, value)
+
+
+def load_packet(runtime: Runtime, off: int, size: int) -> int | None:
+    """A big-endian value from the packet, for ld_abs and ld_ind; None outside it."""
+    packet, skb = runtime.packet, runtime.skb
+    if packet is None or skb is None:
+        raise ProgramFault("opcode", f"no packet to load from in a {runtime.program.type} program")
+    if off >= 0:
+        raw = packet.load(off, size)
+        return None if raw is None else int.from_bytes(raw, "big")
+    base = _negative(off)
+    if base is None:
+        return None
+    start = (skb.network if base[1] else skb.mac) + base[0]
+    if start + size > packet.end or start < packet.region.base:
+        return None
+    return int.from_bytes(packet.get(start - packet.start, size), "big")
 
 
 def _negative(off: int) -> tuple[int, bool] | None:
