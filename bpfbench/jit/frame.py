@@ -14,7 +14,7 @@ Sources: do_jit / bpf_int_jit_compile of arch/*/net; slide 36 (dry run, allocate
 
 from __future__ import annotations
 
-from bpfbench.errors import JitError, NotSupported, Where
+from bpfbench.errors import JitError, MachineError, NotSupported, Where
 from bpfbench.isa import ops
 from bpfbench.isa.helpers import helper_name
 from bpfbench.isa.insn import Instruction
@@ -79,7 +79,10 @@ def body(t: Target, spans: list[Span]) -> None:
         start = t.asm.here
         t.pc = pc
         t.consumed = insn.slots
-        rule = lower(t, insn)
+        try:
+            rule = lower(t, insn)
+        except MachineError as error:
+            raise JitError(error.message, Where(pc=t.unit.start + pc)) from None
         for slot in range(pc + 1, pc + t.consumed + 1):
             offsets[slot] = t.asm.here
         if keep:
