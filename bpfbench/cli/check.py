@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 import bpfbench as bb
@@ -110,9 +111,40 @@ def explain_files(args: argparse.Namespace) -> int:
 
 
 def selftests(args: argparse.Namespace) -> int:
-    from bpfbench.kernel import selftests as tests
+    """Lists, or runs and compares, the test_verifier tables of a kernel tree."""
+    from bpfbench.kernel import selftests as tables
 
-    return tests.command(
-        args.tree, prefix=args.prefix, kernel=args.kernel, names_only=args.list, live=args.live,
-        privileged=not args.unprivileged, as_json=args.json,
-    )  # fmt: skip
+    tests = tables.select(tables.read_lazily(args.tree), args.prefix)
+    if args.list:
+        for test in tests:
+            print(test.name)
+        return 0
+    state = bb.kernel.available()
+    live = args.live and bool(state)
+    if args.live and not state:
+        print(f"the running kernel cannot be asked: {state.reason}", file=sys.stderr)
+    rows = []
+    for row in tables.compare(tests, args.kernel, not args.unprivileged, live):
+        rows.append(row)
+        ours = row.ours
+        said = "not asked (too long)" if ours is None else f"{ours.verdict}  {ours.error or ours.message}"
+        if args.json:
+            print(json.dumps({"name": row.test.name, "ours": ours and ours.verdict, "message": ours and ours.message,
+                              "expected": row.test.expected, "kernel": row.kernel and row.kernel.verdict}))  # fmt: skip
+        else:
+            print(f"{row.test.name:70.70} {said}")
+    if not args.json:
+        print(_agreement(tables, rows, live, args.unprivileged))
+    return 0
+
+
+def _agreement(tables: Any, rows: list[Any], live: bool, unprivileged: bool) -> str:
+    asked = [row for row in rows if row.ours is not None]
+    expected = sum(tables.as_expected(row.test, row.ours, unprivileged) for row in asked)
+    lines = [f"{len(rows)} tests, {len(asked)} asked; as the tree's own tables expect: {expected}"]
+    if live:
+        counts = tables.summary(rows)
+        lines.append(f"like the running kernel: verdict {counts['same_verdict']} of {counts['tests']}, message "
+                     f"{counts['same_message']} of {counts['rejected']} rejected, "
+                     f"wrongly accepted {counts['wrongly_accepted']}")  # fmt: skip
+    return "\n".join(lines)

@@ -210,10 +210,10 @@ def ask_kernel(test: Selftest, privileged: bool = True) -> Answer:
 
 def ask_ours(test: Selftest, kernel: str = "linux-6.18", privileged: bool = True) -> Answer:
     """Our verifier's answer for a kernel profile."""
-    import bpfbench
+    from bpfbench.verifier.verification import verify
 
     try:
-        result = bpfbench.verify(test.program, kernel=kernel, privileged=privileged)
+        result = verify(test.program, kernel=kernel, privileged=privileged)
     except BpfbenchError as e:
         return Answer(False, "", [], None, str(e))
     message = "" if result.accepted or result.rejection is None else result.rejection.message

@@ -118,5 +118,5 @@ def capture(datasets: Path) -> list[bytes]:
     from bpfbench.interp.pcap import read_pcap
 
     for path in sorted((datasets / "captures").glob("*.pcap")):
-        return [p.data if hasattr(p, "data") else bytes(p) for p in read_pcap(path)][:12]
+        return [p.data for p in read_pcap(path)][:12]
     return [bytes(64)]

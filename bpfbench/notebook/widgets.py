@@ -21,7 +21,7 @@ from bpfbench.notebook.timeline import timeline
 from bpfbench.program.program import Program
 
 
-class TimeMachine(anywidget.AnyWidget):  # type: ignore[misc]
+class TimeMachine(anywidget.AnyWidget):
     """Scrubs through every processed instruction of a verification; `step` is where it stands (from 0)."""
 
     _esm = STATIC / "time_machine.js"
