@@ -142,7 +142,7 @@ def rewrite_with(prog: Program, hints: Hints, version: tuple[int, int], machine:
     run("packet loads", lambda: ld_abs.expand_packet_loads(body))
     run("masks", lambda: masking.mask_pointer_arithmetic(body))
     run("may_goto", lambda: loops.expand_may_goto(body, functions, version))
-    run("helper calls", lambda: pokes.extend(helper_calls.fix_calls(body, prog, hints, layout, version)))
+    run("helper calls", lambda: pokes.extend(helper_calls.fix_calls(body, prog, hints, layout, version, machine)))
     run("may_goto start", lambda: loops.start_may_goto(body, functions, version))
     if machine in zext.NEEDS_ZEXT:
         run("zero extension", lambda: zext.insert_zext(body))
@@ -150,7 +150,8 @@ def rewrite_with(prog: Program, hints: Hints, version: tuple[int, int], machine:
 
 
 def _numbered_calls(body: Body) -> list[Instruction | None]:
-    """The slots; a local call carries the callee's number in `imm` and the distance in `off`."""
+    """The slots; a local call carries the callee's number in `imm` and the distance in `off`, the address of a function
+    the number in its second `imm`."""
     insns = body.lower()
     numbers: dict[int, int] = {}
     current = -1
@@ -161,8 +162,8 @@ def _numbered_calls(body: Body) -> list[Instruction | None]:
         if line.insn.kind == ops.CALL_LOCAL and line.target is not None:
             distance = line.target.at - line.at - 1
             insns[line.at] = Instruction(line.insn.op, 0, 1, distance, numbers[id(line.target)])
+        elif line.insn.kind == ops.LDDW and line.target is not None:
+            distance = line.target.at - line.at - 1
+            insns[line.at] = Instruction(line.insn.op, line.insn.dst, line.insn.src, 0, distance, numbers[id(line.target)])
     return insns
 
-
-def _first(line: Line) -> bool:
-    return line.function >= 0

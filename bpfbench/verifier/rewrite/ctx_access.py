@@ -179,13 +179,11 @@ class Access:
                 off += more
         if given:
             size = int(given)
-        if own and self.size != 2 * size:
-            size = min(size, self.size)
-        elif own:
-            size = self.size
+        if own:
+            size = self.size if at else min(size, self.size)
         if at:
             off += self.off - self._field_start()
-            size = self.size if self.field.shape == "*" or own else size
+            size = self.size if self.field.shape == "*" else size
         return off, size
 
     def _field_start(self) -> int:

@@ -1,7 +1,7 @@
 """Helper calls: numbers become addresses, and some calls become something better.
 
-    tail_call               an operation of its own, guarded when unprivileged, patched directly when map and index are
-                            constant (`imm` is then the number of the patch, counted from 1)
+    tail_call               keeps its number, guarded when unprivileged; when map and index are constant the kernel will
+                            patch a jump into the native code (`Rewritten.pokes`)
     map_lookup_elem …       written out or bound to the map's own function (map_lookup.py)
     jiffies64               a load of the counter
     get_smp_processor_id    a load from this CPU's data
@@ -33,12 +33,22 @@ _SLEEPABLE = 16                                 # BPF_F_SLEEPABLE
 _MAP_CALLS = frozenset(helper_id(n) for n in (
     "map_lookup_elem", "map_update_elem", "map_delete_elem", "map_push_elem", "map_pop_elem", "map_peek_elem",
     "redirect_map", "for_each_map_elem", "map_lookup_percpu_elem"))
+# What the code generators of some machines write out themselves, so that the call keeps its number.
+JIT_INLINES = {
+    "aarch64": frozenset(helper_id(n) for n in ("get_smp_processor_id", "get_current_task", "get_current_task_btf")),
+    "riscv64": frozenset((helper_id("get_smp_processor_id"),)),
+}
+_PER_CPU_INSN = frozenset(("x86_64", "aarch64", "riscv64"))      # machines whose JIT has the per-CPU move
+_EXCHANGES_POINTERS = frozenset(("x86_64", "aarch64", "riscv64"))
+_32_BIT = frozenset(("arm",))
 _STORAGE = frozenset(helper_id(n) for n in ("sk_storage_get", "inode_storage_get", "task_storage_get",
                                             "cgrp_storage_get"))
 
 
-def fix_calls(body: Body, prog: Program, hints: Hints, layout: KernelLayout, version: tuple[int, int]) -> list[str]:
+def fix_calls(body: Body, prog: Program, hints: Hints, layout: KernelLayout, version: tuple[int, int],
+              machine: str = "x86_64") -> list[str]:
     """Every helper call; returns the tail calls that the kernel will patch ("map 0 index 3")."""
+    kept = JIT_INLINES.get(machine, frozenset()) if version >= (6, 10) else frozenset()
     patches: dict[int, list[Line]] = {}
     pokes: list[str] = []
     for i, line in enumerate(body.lines):
@@ -48,7 +58,9 @@ def fix_calls(body: Body, prog: Program, hints: Hints, layout: KernelLayout, ver
         if number == TAIL_CALL:
             patches[i] = _tail_call(line.hint, hints, pokes)
             continue
-        special = _special(number, line.hint, prog, hints, layout, version)
+        if number in kept:
+            continue
+        special = _special(number, line.hint, prog, hints, layout, version, machine)
         patches[i] = special if special is not None else [Line(op(0x85), symbol="bpf_" + helper_name(number))]
     body.rebuild(patches)
     return pokes
@@ -60,15 +72,15 @@ def _tail_call(hint: Hint, hints: Hints, pokes: list[str]) -> list[Line]:
     if hints.privileged and known and key not in (KEY_POISONED, KEY_UNKNOWN):
         assert view is not None
         pokes.append(f"map {view.index} index {key}")
-        return [Line(op(0xF5, 0, 0, 0, len(pokes)))]
+        return [Line(op(0x85, 0, 0, 0, TAIL_CALL))]
     if hints.bypass_v1 or view is None:
-        return [Line(op(0xF5))]
+        return [Line(op(0x85, 0, 0, 0, TAIL_CALL))]
     return [Line(op(0x35, 3, 0, 2, view.max_entries)), Line(op(0x54, 3, 0, 0, index_mask(view.max_entries))),
-            Line(op(0xF5))]
+            Line(op(0x85, 0, 0, 0, TAIL_CALL))]
 
 
 def _special(number: int, hint: Hint, prog: Program, hints: Hints, layout: KernelLayout,
-             version: tuple[int, int]) -> list[Line] | None:
+             version: tuple[int, int], machine: str) -> list[Line] | None:
     name = helper_name(number)
     call = Line(op(0x85), symbol="bpf_" + name)
     if name == "timer_set_callback":
@@ -76,13 +88,15 @@ def _special(number: int, hint: Hint, prog: Program, hints: Hints, layout: Kerne
     if number in _STORAGE:
         flags = _GFP_KERNEL if prog.flags & _SLEEPABLE else _GFP_ATOMIC
         return [Line(op(0xB7, 5, 0, 0, flags)), call]
+    if machine in _32_BIT:
+        return None
     if number in _MAP_CALLS:
-        return _map_call(number, name, hint.map, layout, hints, version)
+        return _map_call(number, name, hint.map, layout, hints, version if machine in _PER_CPU_INSN else (6, 1))
     if name == "jiffies64":
         return [Line(wide(0), symbol="&jiffies"), Line(op(0x79, 0, 0))]
-    if name == "get_smp_processor_id" and version >= (6, 10):
-        return [Line(op(0xB4, 0), symbol="&cpu_number"), Line(op(0xBF, 0, 0, -1)), Line(op(0x61, 0, 0))]
-    if name == "kptr_xchg" and version >= (6, 8):
+    if name == "get_smp_processor_id" and version >= (6, 10) and machine == "x86_64":
+        return [Line(op(0xB4 if version < (6, 15) else 0xB7, 0), symbol="&cpu_number"), Line(op(0xBF, 0, 0, -1)), Line(op(0x61, 0, 0))]
+    if name == "kptr_xchg" and version >= (6, 8) and machine in _EXCHANGES_POINTERS:
         return [Line(op(0xBF, 0, 2)), Line(op(0xDB, 1, 0, 0, 0xE1))]
     return None
 
