@@ -92,7 +92,7 @@ class Features:
         self.link_halves = v >= (6, 18)         # links survive w2 += 8 and r2 -= 8
         self.swaps = v >= (6, 18)               # byte swaps move known bits
         self.tail_exits = v >= (6, 18)          # a tail call in a function may end it
-        self.full_errno = 7 if (6, 10) <= v < (6, 18) else 14    # of too many pending paths
+        self.full_errno = 14    # of too many pending paths
         self.callbacks_as_loops = v >= (6, 7)
         self.pruning = "pruning" not in without
         self.live = "liveness" not in without

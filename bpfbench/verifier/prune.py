@@ -337,7 +337,7 @@ def visited(w: Walk, pc: int) -> bool:
             verdict = _being_walked(w, pc, old, state)
             if verdict == _HIT:
                 hit = True
-                loop = not aux.calls_callback or w.k.callback_loops
+                loop = not aux.calls_callback or (w.k.callback_loops and k.scc)
             else:
                 if verdict == _THROTTLE and not force and w.jmps - w.prev_jmps < 20 and \
                         w.processed - w.prev_processed < 100:
@@ -514,8 +514,11 @@ def _checkpoint(w: Walk, pc: int, at: list[State]) -> None:
     """Keep the current state as a checkpoint."""
     state = w.state
     w.total_states += 1
-    w.explored_count += 1
-    peak(w)
+    if w.k.liveness == 1:
+        w.explored_count += 1
+        peak(w)
+    else:
+        w.peak_states += 1
     w.prev_jmps = w.jmps
     w.prev_processed = w.processed
     if w.bpf_capable and w.k.imprecise and w.k.precision:

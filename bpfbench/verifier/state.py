@@ -93,7 +93,7 @@ class Frame:
     """One function in progress."""
 
     __slots__ = ("regs", "stack", "callsite", "number", "subprog", "in_callback", "in_async", "in_exception",
-                 "ret_min", "ret_max", "callback_depth", "async_entry", "live", "stack_live")
+                 "ret_min", "ret_max", "callback_depth", "async_entry", "live", "stack_live", "parents", "stack_parents")
 
     def __init__(self, callsite: int, number: int, subprog: int) -> None:
         self.regs: list[RegState] = [UNINIT] * 10 + [RegState(STACK, ZERO, frame=number)]
@@ -111,6 +111,8 @@ class Frame:
         # Marks of the liveness by parent chain (liveness.py); unused by kernels that compute it statically.
         self.live: list[int] = [0] * 11
         self.stack_live: list[int] = []
+        self.parents: list[tuple[Frame, int] | None] = [None] * 11
+        self.stack_parents: list[Frame | None] = []
 
     def copy(self) -> Frame:
         new = Frame.__new__(Frame)
@@ -128,6 +130,8 @@ class Frame:
         new.async_entry = self.async_entry
         new.live = self.live[:]
         new.stack_live = self.stack_live[:]
+        new.parents = self.parents[:]
+        new.stack_parents = self.stack_parents[:]
         return new
 
     def grow(self, size: int) -> None:
@@ -136,6 +140,7 @@ class Frame:
         if missing > 0:
             self.stack.extend([EMPTY] * missing)
             self.stack_live.extend([0] * missing)
+            self.stack_parents.extend([None] * missing)
 
 
 @final
