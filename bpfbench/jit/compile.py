@@ -15,7 +15,7 @@ from bpfbench.isa import ops
 from bpfbench.isa.codec import decode
 from bpfbench.isa.insn import Instruction
 from bpfbench.jit.code import Code
-from bpfbench.jit.facts import TAIL_CALL, Facts, estimate
+from bpfbench.jit.facts import TAIL_CALL, Facts, direct_depth, estimate
 from bpfbench.jit.features import features_of
 from bpfbench.jit.link import Linkage, compile_all, join, units
 from bpfbench.jit.partition import Function, partition
@@ -95,13 +95,23 @@ def facts_from(verification: object, insns: list[Instruction | None], functions:
     """
     if verification is None or not accepted(verification):
         return None
-    depths = getattr(getattr(verification, "stats", None), "stack_depths", None)
-    if not isinstance(depths, list) or len(depths) != len(functions):
+    depths = live_depths(verification)
+    if len(depths) != len(functions):
         return None
     facts = estimate(insns, functions, zext)
-    facts.stack_depth = list(depths)
+    # rewriting may use stack of its own (inlined bpf_loop, may_goto), so what the instructions touch counts too
+    facts.stack_depth = [max(a, direct_depth(insns, f)) for a, f in zip(depths, functions)]
     facts.pokes = direct_tail_calls(verification, insns)
     return facts
+
+
+def live_depths(verification: object) -> list[int]:
+    """Stack depths of the functions that rewriting keeps: those that some path entered."""
+    subprogs = getattr(getattr(verification, "walk", None), "subprogs", None)
+    aux = getattr(getattr(verification, "walk", None), "aux", None)
+    if subprogs is None or aux is None:
+        return list(getattr(getattr(verification, "stats", None), "stack_depths", None) or [])
+    return [s.stack_depth for s in subprogs if s.start < len(aux) and aux[s.start].seen]
 
 
 def direct_tail_calls(verification: object, insns: list[Instruction | None]) -> list[int]:

@@ -18,7 +18,6 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.jit.partition import Function
 
 TAIL_CALL: int = 12         # BPF_FUNC_tail_call
-MAX_STACK: int = 512
 FRAME: int = 10
 
 
@@ -87,7 +86,21 @@ def stack_depth(insns: list[Instruction | None], function: Function) -> int:
             for r in range(10):
                 if insn.writes >> r & 1:
                     at[r] = None
-    return min(deepest, MAX_STACK)
+    return deepest
+
+
+def direct_depth(insns: list[Instruction | None], function: Function) -> int:
+    """Deepest access through the frame pointer itself; unlike `stack_depth` never more than is used."""
+    deepest = 0
+    for pc in range(function.start, function.end):
+        insn = insns[pc]
+        if insn is None:
+            continue
+        if insn.kind in (ops.ST, ops.STX, ops.ATOMIC, ops.STORE_REL) and insn.dst == FRAME:
+            deepest = max(deepest, -insn.off)
+        elif insn.kind in (ops.LDX, ops.LDXS, ops.LOAD_ACQ) and insn.src == FRAME:
+            deepest = max(deepest, -insn.off)
+    return deepest
 
 
 def tail_calls(insns: list[Instruction | None], functions: list[Function]) -> list[bool]:

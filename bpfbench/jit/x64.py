@@ -30,6 +30,7 @@ from bpfbench.machine.x64 import (
     NAMES64,
     NOPS,
     R8,
+    R9,
     R10,
     R11,
     R13,
