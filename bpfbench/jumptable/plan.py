@@ -12,7 +12,7 @@ import struct
 from collections import Counter
 from typing import Final, final
 
-from . import a64, dispatch, instrument
+from . import a64, dispatch, instrument, landing
 from . import guess as g
 from .cfg import Cfg
 from .dispatch import Change, Refused
@@ -48,13 +48,14 @@ class Plan:
     """One function to rewrite: its graph, tables, unwind rows, and the old addresses that must lead to the new code."""
 
     def __init__(self, function: Function, cfg: Cfg, tables: list[NewTable], absolute: list[JumpTable], stubs: set[int],
-                 frame: Frame | None) -> None:
+                 frame: Frame | None, lsda: landing.Lsda | None) -> None:
         self.function = function
         self.cfg = cfg
         self.tables = tables
         self.absolute = absolute
         self.stubs = stubs
         self.frame = frame
+        self.lsda = lsda
         self.pieces: list[Piece] = []
         self.literals: dict[int, bytes] = {}
         self.succs: dict[int, list[int]] = {}
@@ -147,12 +148,7 @@ class Planner:
             raise Refused(f"it is part of {sec.name}")
         if f.size < (8 if self.image.bti else 4):
             raise Refused("too small for a branch to its new place")
-        try:
-            frame = self.frames.at(f.start)
-        except Unsupported as why:
-            raise Refused(f"unwind information: {why}") from None
-        if frame is not None and frame.lsda:
-            raise Refused("it has landing pads")
+        frame, pads = self._frame(f)
         relative, absolute = self._dispatches(branches)
         targets = {t.table.branch: t.targets for t in relative}
         targets.update({t.branch: t.targets for t in absolute})
@@ -165,9 +161,22 @@ class Planner:
             if b.kind == g.FIXED and targets.get(b.addr, [0])[0] in f:
                 stubs.add(targets[b.addr][0])
         stubs = {a for a in stubs if not any(start <= a < end for start, end in inline)}
-        cfg = Cfg(self.image, f, targets, frozenset(), inline, tuple(sorted(stubs)))
+        roots = stubs | (pads.pads() if pads is not None else set())
+        cfg = Cfg(self.image, f, targets, frozenset(), inline, tuple(sorted(roots)))
         self._certain(cfg, f)
-        return Plan(f, cfg, relative, absolute, stubs | {f.start}, frame)
+        return Plan(f, cfg, relative, absolute, stubs | {f.start}, frame, pads)
+
+    def _frame(self, f: Function) -> tuple[Frame | None, landing.Lsda | None]:
+        try:
+            frame = self.frames.at(f.start)
+            if frame is None or not frame.lsda:
+                return frame, None
+            lsda = landing.parse(self.image, frame.lsda, f.start)
+        except (Unsupported, IndexError, struct.error) as why:
+            raise Refused(f"unwind information: {why}") from None
+        if any(pad not in f for pad in lsda.pads()):
+            raise Refused("its landing pads are in another fragment")
+        return frame, lsda
 
     def _dispatches(self, branches: list[Branch]) -> tuple[list[NewTable], list[JumpTable]]:
         relative: list[NewTable] = []

@@ -19,7 +19,7 @@ from typing import Final, final
 
 from bpfbench.errors import JumptableError, UsageError, Where
 
-from . import a64, instrument, layout, unwind
+from . import a64, instrument, landing, layout, unwind
 from .dispatch import Refused
 from .elfout import Output
 from .emit import Emitted, Item, branch, emit
@@ -186,6 +186,7 @@ class Rewriter:
         frames = self.planner.frames
         if self.image.eh_frame_hdr is None or not frames.raw:
             return
+        where = self._landing(plans, out)
         writer = unwind.Writer(out.align(8), self.image.order)
         gone = set()
         for p in plans:
@@ -193,7 +194,7 @@ class Rewriter:
             gone.add(p.function.start)
             if p.frame is not None:
                 end = made.base + 4 * sum(words for _, _, words, _ in made.map)
-                writer.add(p.frame, made.base, end, made.map)
+                writer.add(p.frame, made.base, end, made.map, where.get(p.function.start, 0))
         start = out.at
         out.place(writer.finish())
         out.sections.append((".eh_frame.bpfbench", start, out.at - start, 1, 2))
@@ -202,6 +203,19 @@ class Rewriter:
         raw = unwind.header(base, self.image.order, frames.base, index)
         out.place(raw)
         out.eh_frame_hdr = (base, len(raw))
+
+    def _landing(self, plans: list[Plan], out: Output) -> dict[int, int]:
+        """New LSDAs, by function."""
+        where: dict[int, int] = {}
+        begin = out.align(8)
+        for p in plans:
+            if p.lsda is not None:
+                made = self.emitted[p.function.start]
+                at = out.align(4)
+                where[p.function.start] = out.place(landing.build(self.image, p.lsda, made.base, made.map, made.labels, at))
+        if where:
+            out.sections.append((".gcc_except_table.bpfbench", begin, out.at - begin, 1, 2))
+        return where
 
     def _patch(self, plans: list[Plan], out: Output) -> None:
         """The old text: branches to the new code, and poison."""

@@ -41,15 +41,17 @@ class Row:
 class Frame:
     """A frame description entry: code range, its CIE's address and factors, the rows by first address, the LSDA."""
 
-    __slots__ = ("start", "end", "cie", "rows", "lsda", "undefined")
+    __slots__ = ("start", "end", "cie", "rows", "lsda", "undefined", "personality")
 
-    def __init__(self, start: int, end: int, cie: int, rows: list[tuple[int, Row]], lsda: int, undefined: bool) -> None:
+    def __init__(self, start: int, end: int, cie: int, rows: list[tuple[int, Row]], lsda: int, undefined: bool,
+                 personality: tuple[int, int]) -> None:
         self.start = start
         self.end = end
         self.cie = cie
         self.rows = rows
         self.lsda = lsda
         self.undefined = undefined
+        self.personality = personality                       # encoding and address of the pointer (or function)
 
 
 def _sleb(raw: bytes, at: int) -> tuple[int, int]:
@@ -95,8 +97,8 @@ class Frames:
                         self.where[start[0]] = (at, cie)
             at += 4 + length
 
-    def _cie(self, at: int) -> tuple[int, int, int, int, int, int]:
-        """Code factor, data factor, start of the initial program, pointer encoding, LSDA encoding, end."""
+    def _cie(self, at: int) -> tuple[int, int, int, int, int, int, tuple[int, int]]:
+        """Code factor, data factor, start of the initial program, pointer encoding, LSDA encoding, end, personality."""
         raw, end = self.raw, at + 4 + self._u32(at)
         zero = raw.find(b"\0", at + 9)
         text = raw[at + 9:zero]
@@ -104,7 +106,7 @@ class Frames:
         code, p = _uleb(raw, p)
         data, p = _sleb(raw, p)
         _, p = _uleb(raw, p)
-        pointer, lsda = 0, 0xFF
+        pointer, lsda, personality = 0, 0xFF, (0xFF, 0)
         if text.startswith(b"z"):
             length, p = _uleb(raw, p)
             q = p
@@ -114,10 +116,11 @@ class Frames:
                 elif letter == "L":
                     lsda, q = raw[q], q + 1
                 elif letter == "P":
-                    skipped = _encoded(self.image, raw, q + 1, raw[q] & 15, 0)
-                    q = skipped[1] if skipped else q + 9
+                    found = _encoded(self.image, raw, q + 1, raw[q] & 0x7F, self.base)
+                    personality = (raw[q], found[0] if found else 0)
+                    q = found[1] if found else q + 9
             p += length
-        return code, data, p, pointer, lsda, end
+        return code, data, p, pointer, lsda, end, personality
 
     def at(self, start: int) -> Frame | None:
         """The decoded entry of the function that begins at `start`; raises Unsupported."""
@@ -125,7 +128,7 @@ class Frames:
         if found is None:
             return None
         at, cie = found
-        code, data, program, pointer, lsda_enc, cie_end = self._cie(cie)
+        code, data, program, pointer, lsda_enc, cie_end, personality = self._cie(cie)
         p = _encoded(self.image, self.raw, at + 8, pointer, self.base)
         size = _encoded(self.image, self.raw, p[1], pointer & 15, self.base) if p else None
         if p is None or size is None:
@@ -141,7 +144,7 @@ class Frames:
         self._run(self.raw[program:cie_end], 0, row, None, code, data, undefined)
         rows: list[tuple[int, Row]] = []
         self._run(self.raw[body:at + 4 + self._u32(at)], start, row, rows, code, data, undefined)
-        return Frame(start, start + size[0], cie, rows, lsda, undefined[0])
+        return Frame(start, start + size[0], cie, rows, lsda, undefined[0], personality)
 
     def _run(self, program: bytes, pc: int, row: Row, rows: list[tuple[int, Row]] | None, code: int, data: int,
              undefined: list[bool]) -> None:
@@ -226,22 +229,40 @@ def _between(a: Row, b: Row) -> bytes:
     return out
 
 
-CIE: Final = b"\0\0\0\0\x01zR\0\x04\x78\x1e\x01\x1b\x0c\x1f\0"      # code factor 4, data factor -8, ra x30, pc-relative sdata4
+_CIE_TAIL: Final = b"\x1b\x0c\x1f\0"                       # pc-relative sdata4; DW_CFA_def_cfa sp, 0
 
 
 @final
 class Writer:
-    """Collects new entries for `.eh_frame` at address `base`."""
+    """Collects new entries for `.eh_frame` at address `base`, behind common entries of their own."""
 
     def __init__(self, base: int, order: str) -> None:
         self.base = base
         self.order = order
-        body = CIE + b"\0" * (-(len(CIE) + 4) % 8)
-        self.raw = struct.pack(order + "I", len(body)) + body
+        self.raw = b""
         self.index: list[tuple[int, int]] = []               # (function start, address of its entry)
+        self._cies: dict[tuple[int, int], int] = {}
 
-    def add(self, frame: Frame, start: int, end: int, mapping: list[tuple[int, int, int, int]]) -> None:
-        """An entry for new code `start..end`; `mapping` as in `Emitted.map`."""
+    def _cie(self, personality: tuple[int, int]) -> int:
+        """The offset of the common entry with this personality routine ((255, 0): none)."""
+        found = self._cies.get(personality)
+        if found is not None:
+            return found
+        at = len(self.raw)
+        if personality[0] == 0xFF:
+            body = b"\0\0\0\0\x01zR\0\x04\x78\x1e\x01" + _CIE_TAIL
+        else:
+            head = b"\0\0\0\0\x01zPLR\0\x04\x78\x1e\x07" + bytes([0x1B | personality[0] & 0x80])
+            place = self.base + at + 4 + len(head)
+            body = head + struct.pack(self.order + "i", personality[1] - place) + b"\x1b" + _CIE_TAIL
+        body += b"\0" * (-(len(body) + 4) % 8)
+        self.raw += struct.pack(self.order + "I", len(body)) + body
+        self._cies[personality] = at
+        return at
+
+    def add(self, frame: Frame, start: int, end: int, mapping: list[tuple[int, int, int, int]], lsda: int = 0) -> None:
+        """An entry for new code `start..end`; `mapping` as in `Emitted.map`, `lsda` the address of its new LSDA."""
+        cie = self._cie(frame.personality if lsda else (0xFF, 0))
         starts = [a for a, _ in frame.rows]
         row, at, program = Row(31, 0, {}, False), start, b""
         if frame.undefined:
@@ -255,9 +276,11 @@ class Writer:
                 if ops:
                     program += _advance(self.order, pc - at) + ops
                     at, row = pc, want
-        head = struct.pack(self.order + "I", len(self.raw) + 4)
+        head = struct.pack(self.order + "I", len(self.raw) + 4 - cie)
         place = self.base + len(self.raw) + 8
-        body = head + struct.pack(self.order + "iI", start - place, end - start) + b"\0" + program
+        body = head + struct.pack(self.order + "iI", start - place, end - start)
+        body += b"\x04" + struct.pack(self.order + "i", lsda - place - 9) if lsda else b"\0"
+        body += program
         body += b"\0" * (-(len(body) + 4) % 8)
         self.index.append((start, self.base + len(self.raw)))
         self.raw += struct.pack(self.order + "I", len(body)) + body
