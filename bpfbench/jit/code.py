@@ -150,7 +150,11 @@ class Code:
             span = self.spans[at]
             owner = span.pc if span.start <= p.addr < span.end else PROLOGUE
             note = next((relocated[b] for b in range(p.addr, p.addr + len(p.raw)) if b in relocated), "")
-            text = p.row.text(p.operands, self.machine.kinds, p.addr)
+            row, operands = p.row, list(p.operands)
+            named = self.machine.decode(p.raw)      # the alias that disassemblers prefer
+            if named is not None:
+                row, operands, _ = named
+            text = row.text(operands, self.machine.kinds, p.addr)
             rows.append(Row(p.addr, p.raw, text, owner, note))
         return rows
 
