@@ -3,6 +3,7 @@
     python datasets/build.py            compile everything, write the objects and the manifest
     python datasets/build.py --check    compile everything, compare with the objects that are here
     python datasets/build.py --kernel   ask the running kernel about every program, compare with the manifest
+    python datasets/build.py --btf      write kernel.btf: the running kernel's types that the programs here ask for
 
 A source may begin with comments that say more about it:
 
@@ -26,9 +27,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import bpfbench as bb  # noqa: E402
+from bpfbench.elf import read_btf  # noqa: E402
+from bpfbench.elf.btf_subset import subset  # noqa: E402
+from bpfbench.elf.btf_types import STRUCT  # noqa: E402
 from bpfbench.toolchain import compile_object, find_compiler  # noqa: E402
 
 KERNEL = "linux-6.18"
+KERNEL_TYPES = ("task_struct", "signal_struct")
 FRAMES = "tcp udp icmp ipv6 vlan options fragments arp tunnel short malformed flood".split()
 #   program types whose programs can be run on frames
 ON_FRAMES = ("xdp", "sched_cls", "socket_filter", "cgroup_skb")
@@ -172,6 +177,15 @@ def check() -> int:
     return 1 if different else 0
 
 
+def write_btf() -> int:
+    """What `load` takes for programs that need a kernel's types, where the running kernel shows none."""
+    whole = read_btf(Path("/sys/kernel/btf/vmlinux").read_bytes())
+    part = subset(whole, [id for name in KERNEL_TYPES if (id := whole.find(name, STRUCT)) is not None])
+    (HERE / "kernel.btf").write_bytes(part.to_bytes())
+    print(f"{len(part)} of {len(whole)} types")
+    return 0
+
+
 def ask_kernel() -> int:
     """0 if the running kernel decides every program as the manifest says."""
     wrong = 0
@@ -191,5 +205,7 @@ if __name__ == "__main__":
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--check", action="store_true", help="compare with the objects that are here")
     group.add_argument("--kernel", action="store_true", help="compare with the running kernel")
+    group.add_argument("--btf", action="store_true", help="write kernel.btf from the running kernel")
     options = parser.parse_args()
-    raise SystemExit(check() if options.check else ask_kernel() if options.kernel else write_all())
+    chosen = check if options.check else ask_kernel if options.kernel else write_btf if options.btf else write_all
+    raise SystemExit(chosen())

@@ -30,6 +30,7 @@ from bpfbench.errors import ElfError, NotSupported, UsageError, Where
 from bpfbench.program.program import MapSpec
 
 MAX_FILE: Final = 1 << 30
+BESIDE: Final = "kernel.btf"
 
 
 @final
@@ -228,7 +229,8 @@ def load(
     """Load an object file: a path, or its bytes (then `name` is what errors call it).
 
     `btf` is the kernel's BTF that CO-RE relocations and kernel symbols are resolved against (a `Btf`, raw bytes, or a
-    file, raw or ELF); by default that of the running kernel.  `kconfig` gives kernel settings by name (`CONFIG_HZ`,
+    file, raw or ELF); by default that of the running kernel, or, where it shows none, the file `kernel.btf` beside the
+    object.  `kconfig` gives kernel settings by name (`CONFIG_HZ`,
     `LINUX_KERNEL_VERSION`); by default those of the running kernel.  `type` is what programs are in sections whose name
     says nothing.  Raises ElfError or BtfError naming section and offset, UsageError for a file that cannot be read.
 
@@ -240,4 +242,7 @@ def load(
         raw, file = bytes(source), name or "<bytes>"
     else:
         raw, file = read_file(source), name or str(source)
+        beside = Path(source).with_name(BESIDE)
+        if btf is None and not os.access(core.KERNEL_BTF, os.R_OK) and beside.exists():
+            btf = beside
     return Loader(ElfFile(raw, file), core.Target(btf), kconfig, type).load()

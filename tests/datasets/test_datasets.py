@@ -1,4 +1,4 @@
-"""The data sets are what the manifest says: complete, loadable, rebuilt to the same bytes, decided as a kernel decides."""
+"""The data sets are what the manifest says: complete, loadable, rebuilt to the same bytes, decided as kernels do."""
 
 from __future__ import annotations
 

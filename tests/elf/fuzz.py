@@ -63,7 +63,7 @@ def damage(raw: bytes, others: list[bytes], rng: random.Random) -> bytes:
             marker = bytes(data).find(b"\x9f\xeb")
             if marker >= 0:
                 _put(data, min(len(data) - 1, marker + rng.randrange(600)), rng)
-        if not data:
+        if len(data) < 2:
             break
     return bytes(data)
 

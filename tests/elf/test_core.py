@@ -5,11 +5,14 @@ The kernel here is a handful of types built for the purpose, so that every rule 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from bpfbench.elf import Btf, core
+from bpfbench.elf import Btf, core, load, read_btf
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf_ext import CoreRelocation
+from bpfbench.elf.btf_subset import subset
 from bpfbench.elf.btf_types import BtfType, Enumerator, Member
 from bpfbench.elf.core_match import essential, types_match
 from bpfbench.errors import BtfError, UsageError, Where
@@ -63,8 +66,9 @@ def program_types() -> tuple[Types, dict[str, int]]:
         "flags": t.struct("flags", 4, Member("a", t.u32, 0, 3), Member("b", t.s32, 3, 5)),
     }
     ids["outer"] = t.struct(
-        "outer___v1", 40, Member("id", t.u32, 0), Member("sum", t.u32, 32), Member("list", t.array(ids["inner"], 2), 64),
-        Member("next", t.pointer(t.u8), 192), Member("old", t.u32, 256), Member("wide", t.u32, 288),
+        "outer___v1", 40, Member("id", t.u32, 0), Member("sum", t.u32, 32),
+        Member("list", t.array(ids["inner"], 2), 64), Member("next", t.pointer(t.u8), 192),
+        Member("old", t.u32, 256), Member("wide", t.u32, 288),
     )  # fmt: skip
     return t, ids
 
@@ -192,3 +196,20 @@ def test_matching_types() -> None:
     assert flags is not None and outer is not None
     assert types_match(local.btf, ids["flags"], kernel.btf, flags)
     assert not types_match(local.btf, ids["outer"], kernel.btf, outer)          # `old` has no match
+
+
+def test_a_part_of_a_kernel_answers_like_the_whole(datasets: Path) -> None:
+    """`kernel.btf` was cut from the BTF of linux-6.18 and stands in where a kernel shows none."""
+    part = read_btf((datasets / "kernel.btf").read_bytes())
+    task = part.find("task_struct", b.STRUCT)
+    assert task is not None and len(part) < 1000
+    again = subset(part, [task])
+    assert again.size_of(again.find("task_struct") or 0) == part.size_of(task)
+    program = load(datasets / "core_task.o", part).programs["core_task"]
+    offset = next(m.offset // 8 for m in part.type(task).members if m.name == "real_parent")
+    assert any(i is not None and i.op.name == "MOV64_K" and i.imm == offset for i in program.insns)
+
+
+def test_the_part_beside_the_object_is_found(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "KERNEL_BTF", "/nonexistent/btf")
+    assert load(datasets / "core_task.o").programs == load(datasets / "core_task.o", datasets / "kernel.btf").programs

@@ -76,8 +76,8 @@ SIZE, LINK, ENTSIZE, OFFSET = 0x20, 0x28, 0x38, 0x18
         (lambda raw: at(header(raw, "xdp", SIZE), "<Q", 1 << 40)(raw), "section xdp, offset 0x"),
         (lambda raw: at(header(raw, "xdp", SIZE), "<Q", 15)(raw), "section xdp, offset 0x8: code of 15 bytes"),
         (lambda raw: at(header(raw, "xdp", SIZE), "<Q", 8)(raw), "'two' of 16 bytes ends outside"),
-        (lambda raw: at(header(raw, ".symtab", ENTSIZE), "<Q", 0)(raw), "section .symtab, offset 0x0: 48 bytes of symbols"),
-        (lambda raw: at(header(raw, ".symtab", LINK), "<I", 99)(raw), "section .symtab, offset 0x0: symbol names are in"),
+        (lambda raw: at(header(raw, ".symtab", ENTSIZE), "<Q", 0)(raw), ".symtab, offset 0x0: 48 bytes of symbols"),
+        (lambda raw: at(header(raw, ".symtab", LINK), "<I", 99)(raw), ".symtab, offset 0x0: symbol names are in"),
     ],
 )  # fmt: skip
 def test_one_error_names_section_and_offset(damage: Callable[[bytes], bytes], message: str) -> None:

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from bpfbench.elf import load
 from bpfbench.elf import btf_types as b
+from bpfbench.elf import load
 from bpfbench.elf.sections import SECTION_RULES, attach_target, section_rule
 from bpfbench.elf.writer import Writer
 from bpfbench.errors import ElfError, NotSupported
 from bpfbench.isa import ops
 from bpfbench.isa.codec import encode
-from bpfbench.isa.ops import OP
 from bpfbench.isa.insn import Instruction as I
+from bpfbench.isa.ops import OP
 from bpfbench.toolchain import available, compile_c
 
-clang = pytest.mark.skipif(not available(), reason="no clang with the BPF target: apt install clang, or pip install ziglang")
+clang = pytest.mark.skipif(
+    not available(), reason="no clang with the BPF target: apt install clang, or pip install ziglang"
+)
 KERNEL = Path("/sys/kernel/btf/vmlinux")
 
 
@@ -85,7 +87,8 @@ def test_maps_with_all_attributes(datasets: Path) -> None:
 def test_data_sections_are_maps(datasets: Path) -> None:
     obj = load(datasets / "xdp_syn_cookie.o")
     data, rodata, bss = obj.maps[".data"], obj.maps[".rodata"], obj.maps[".bss"]
-    assert data.contents is not None and struct.unpack_from("<QQI", data.contents) == (0x706050403020100, 0xF0E0D0C0B0A0908, 7)
+    keys = (0x706050403020100, 0xF0E0D0C0B0A0908, 7)
+    assert data.contents is not None and struct.unpack_from("<QQI", data.contents) == keys
     assert (rodata.frozen, rodata.flags & 0x80, bss.contents, bss.value_size) == (True, 0x80, None, 32)
     program = obj.programs["xdp_syn_cookie"]
     loads = [i for i in program.insns if i is not None and i.op.name == "LDDW_MAP_VALUE"]
@@ -156,7 +159,8 @@ SEC("tc") int ask(struct __sk_buff *skb)
 
 @clang
 def test_settings_are_a_map() -> None:
-    values = {"LINUX_KERNEL_VERSION": 0x61200, "CONFIG_BPF_JIT": "y", "CONFIG_HZ": "250", "CONFIG_DEFAULT_HOSTNAME": '"box"'}
+    values: dict[str, int | str] = {"LINUX_KERNEL_VERSION": 0x61200, "CONFIG_BPF_JIT": "y", "CONFIG_HZ": "250"}
+    values["CONFIG_DEFAULT_HOSTNAME"] = '"box"'
     obj = compile_c(SETTINGS, kconfig=values)
     spec = obj.maps[".kconfig"]
     assert spec.contents == struct.pack("<III", 250, 0, 0x61200) + b"\x01box\0\0\0\0\0"

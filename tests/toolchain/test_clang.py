@@ -43,8 +43,8 @@ def test_the_same_bytes_wherever_it_is_done(tmp_path: Path) -> None:
 @needs_clang
 def test_processor_debug_and_byte_order() -> None:
     v1, v3 = compile_c(PROBE, cpu="v1").program(), compile_c(PROBE, cpu="v3").program()
-    assert not any("32" in i.op.name for i in v1.insns if i is not None and i.op.name[:3] in ("MOV", "JLT", "JGT", "JGE"))
-    assert v1.raw != v3.raw
+    assert not any("32" in i.op.name for i in v1.insns if i is not None)
+    assert any("32" in i.op.name for i in v3.insns if i is not None)
     assert compile_c(PROBE, debug=False).btf is None
     assert ElfFile(compile_object(PROBE, big_endian=True)).big_endian
 
@@ -85,7 +85,8 @@ def test_the_compiler_is_named() -> None:
 def test_every_header_stands_alone() -> None:
     for header in sorted(clang.INCLUDE.rglob("*.h")):
         name = header.relative_to(clang.INCLUDE)
-        compile_object(f"#include <{name}>\nint f(void *ctx) {{ return 0; }}\n", extra=["-Werror", "-Wno-unused-variable"])
+        source = f"#include <{name}>\nint f(void *ctx) {{ return 0; }}\n"
+        compile_object(source, extra=["-Werror", "-Wno-unused-variable"])
 
 
 @needs_clang
