@@ -29,6 +29,7 @@ from bpfbench.program.program import Program
 from bpfbench.verifier.verification import Verification, verify
 
 _SPACES = re.compile(r" {2,}")
+_MAP = re.compile(r"\(18\) (r\d+) = (?:map\[\d+\]\+\d+|0xff[0-9a-f]{14})")
 _STATE = re.compile(r"\b(R\d+(_\w+)?=|fp-\d+(_\w+)?=)")
 
 
@@ -44,8 +45,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def facts(log: str) -> list[str]:
-    """The lines of a log, spaces squeezed."""
-    return [_SPACES.sub(" ", line.rstrip()) for line in log.split("\n") if line.strip()]
+    """The lines of a log, spaces squeezed, addresses of maps named."""
+    return [_MAP.sub(r"(18) \1 = map", _SPACES.sub(" ", line.rstrip())) for line in log.split("\n") if line.strip()]
 
 
 def compare_logs(mine: str, theirs: str, truncated: bool) -> tuple[int, int, int, int]:

@@ -82,7 +82,8 @@ def mark_written(w: Walk, frame: Frame, spi: int) -> None:
 def mark_read(w: Walk, frame: Frame, spi: int) -> None:
     from bpfbench.verifier.stack import mark_slot_read
 
-    w.scratched_slots |= 3 << (spi - 1)
+    if w.k.liveness == 1:
+        w.scratched_slots |= 3 << (spi - 1)
     mark_slot_read(w, frame, spi, w.k.liveness == 1)
     mark_slot_read(w, frame, spi - 1, w.k.liveness == 1)
 

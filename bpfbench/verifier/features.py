@@ -39,7 +39,7 @@ class Features:
         "zero_spills", "log_gen", "pruning", "live", "precision", "bits", "halves", "max_stack_states", "imprecise",
         "retval_precise", "subprog_history", "fastcall", "may_goto", "movsx", "resource_text", "jset_split",
         "priv_stack", "exact_ids", "zext_fill_ids", "fork_ranges", "load_acquire", "pkt_data_subprogs", "tail_pkt",
-        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "null_precise", "callback_loops", "link_halves", "tail_exits", "full_errno",
+        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits", "full_errno",
     )  # fmt: skip
 
     def __init__(self, name: str, version: tuple[int, int], without: tuple[str, ...]) -> None:
@@ -87,7 +87,8 @@ class Features:
         self.null_slot_retain = v >= (6, 8)
         self.stack_history = v >= (6, 8)        # precision follows stack accesses through any pointer
         self.singular_ids = False
-        self.null_precise = (6, 12) <= v < (6, 18)  # a null argument matters exactly
+        self.null_precise = False                # a null argument matters exactly (later stable releases)
+        self.cpus = 2 if v >= (6, 18) else 1    # of the machine the profile was recorded on
         self.callback_loops = False             # a call with a callback is a loop of its own
         self.link_halves = v >= (6, 18)         # links survive w2 += 8 and r2 -= 8
         self.swaps = v >= (6, 18)               # byte swaps move known bits

@@ -225,7 +225,8 @@ def _slot_text(frame: Frame, i: int, gen: int) -> tuple[str, int]:
         details = [f"{name}={value}" for name, value in
                    (("id", reg.id), ("ref_id", reg.ref), ("dynptr_id", reg.dynptr)) if value]
         what = reg.special.type if reg.special is not None else "<invalid>"
-        return f" fp{-(i + 1) * 8}=dynptr_{what}({','.join(details)})", i
+        live = _live_text(frame.stack_live[i]) if gen < 2 else ""
+        return f" fp{-(i + 1) * 8}{live}=dynptr_{what}({','.join(details)})", i
     live = _live_text(frame.stack_live[i]) if gen < 2 else ""
     if top == ITER:
         if not reg.ref or reg.special is None:

@@ -281,7 +281,7 @@ def _back(w: Walk, pc: int, later: int, step: Step | None, wanted: Wanted, verbo
     elif kind in (ops.LD_ABS, ops.LD_IND):
         if mask & 1:
             return GIVE_UP
-        if later != pc + 1 and w.k.version >= (6, 12):
+        if later != pc + 1 and w.k.tail_exits:
             _enter(w, wanted)
         return 0
     _linked(step, wanted)
@@ -317,7 +317,7 @@ def _back_call(w: Walk, pc: int, later: int, wanted: Wanted, kind: int) -> int:
         wanted.frame -= 1
         return 0
     if kind == ops.EXIT:
-        if later >= 0 and w.aux[later].calls_callback and w.k.version >= (6, 18):
+        if later >= 0 and w.aux[later].calls_callback:
             wanted.regs[f] &= ~ARGS             # the helper sets them for the next round
         from_call = later - 1 >= 0 and _calls_local(w, later - 1)
         r0 = from_call and wanted.regs[f] & 1

@@ -203,7 +203,7 @@ class Walk:
         self.bt_frames: list[int] = []
         self.exc_cb = 0
         self.cgroup_storage: dict[str, int] = {}
-        self.cpus = 2
+        self.cpus = k.cpus
         self.line_shown = -1
 
     # Saying --------------------------------------------------------------------------------------------------------

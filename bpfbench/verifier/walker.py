@@ -312,7 +312,7 @@ def _packet_load(w: Walk, insn: Instruction, kind: int) -> None:
     regions.pointer_offset(w, ctx, 6, False)
     calls.clear_caller_saved(w, frame)
     frame.regs[0] = w.unknown_reg
-    if len(w.state.frames) > 1 and w.k.version >= (6, 12):
+    if len(w.state.frames) > 1 and w.k.tail_exits:
         # A load outside the packet ends the function with 0.
         w.scratched |= 1
         push(w, w.pc + 1, w.pc, False)
