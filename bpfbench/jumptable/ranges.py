@@ -196,6 +196,12 @@ class Ranges:
         insn = self.cfg.insn(at)
         if insn.op == a64.BCOND:
             return self._if(insn.cond ^ (edge.kind == "fall"), at, loc, at, r)
+        if insn.op == a64.CBZ or (insn.op == a64.TBZ and insn.shift == 0):
+            flag = self._flag(insn.rd, at)
+            if flag is not None:                             # cset w8, hi ; tbnz w8, #0: clang at -O0
+                cond, site = flag
+                true = (edge.kind == "taken") == bool(insn.ext)
+                return self._if(cond if true else cond ^ 1, site, loc, at, r)
         if insn.op == a64.CBZ and insn.rd != a64.ZR and self.root(insn.rd, at) == self.root(loc, at):
             zero = (edge.kind == "taken") != bool(insn.ext)
             return narrow(r, EQ if zero else NE, 0, at, insn.wide)
@@ -203,6 +209,15 @@ class Ranges:
             if (edge.kind == "taken") != bool(insn.ext):
                 return r.upto((1 << insn.shift) - 1, at)
         return r
+
+    def _flag(self, reg: int, at: int) -> tuple[int, int] | None:
+        """(condition, address) when `reg` holds the outcome of a condition, made by `cset`."""
+        sites = self.cfg.reaching(reg, at) if reg != a64.ZR else ()
+        if len(sites) == 1 and sites[0] != ENTRY:
+            insn = self.cfg.insn(sites[0])
+            if insn.op == a64.CSEL and insn.imm == 1 and insn.rn == insn.rm == a64.ZR:
+                return insn.cond ^ 1, sites[0]
+        return None
 
     def _if(self, cond: int, at: int, loc: int, loc_at: int, r: Range) -> Range | None:
         """`r` of `loc` (read at `loc_at`) given that `cond` holds at `at`."""

@@ -25,6 +25,7 @@ from .guess import Shape
 from .image import Image
 from .ranges import W, Range, Ranges
 
+REST: Final = 8
 COMPARES: Final = frozenset((a64.ADDI, a64.SUBR, a64.CCMP, a64.BCOND, a64.CBZ, a64.TBZ, a64.CSEL))
 
 
@@ -117,8 +118,10 @@ def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Functio
             source = "decode" if good < votes["gap"] else "gap"
         return Size(count, source, votes, why), decode(image, shape, count)
     count = _likely(cfg, targets[:good], 7.0 if end in known else 2.0)
+    if good == votes["gap"] and good - count <= REST and any(_bytes(image, shape, count, good)):
+        count = good                                         # what is left is no padding, so it belongs to the table
     if count == good:
-        count = _without_padding(image, shape, targets[:good], end)
+        count = _without_padding(image, shape, targets[:good], end, end in known)
     return Size(count, "decode" if good < votes["gap"] else "gap", votes, 0), targets[:count]
 
 
@@ -126,15 +129,21 @@ def _is_compare(cfg: Cfg, addr: int) -> bool:
     return cfg.start <= addr < cfg.end and cfg.insn(addr).op in COMPARES
 
 
+def _bytes(image: Image, shape: Shape, first: int, last: int) -> bytes:
+    return image.read(shape.entry.table + first * shape.entry.size, (last - first) * shape.entry.size) or b""
+
+
 def _natural_starts(cfg: Cfg) -> set[int]:
-    """Where blocks begin whether or not this table exists: after a branch that does not fall through, at a label of a
-    direct branch."""
+    """Where blocks begin whether or not this table exists: after a branch that does not fall through (and the padding
+    or speculation barrier behind it), at a label of a direct branch."""
     out = {cfg.start}
     pc = cfg.start
     for insn in cfg.insns:
         if insn.op in a64.DIRECT:
             out.add(pc + insn.imm)
         if insn.op in a64.TERMINATORS and insn.op not in a64.CONDITIONAL:
+            out.add(pc + 4)
+        elif pc in out and (insn.op == a64.NOP or insn.word & 0xFFFFF01F == 0xD503301F):
             out.add(pc + 4)
         pc += 4
     return out
@@ -158,12 +167,14 @@ def _likely(cfg: Cfg, targets: list[int], bonus: float) -> int:
     return count
 
 
-def _without_padding(image: Image, shape: Shape, targets: list[int], end: int) -> int:
+def _without_padding(image: Image, shape: Shape, targets: list[int], end: int, packed: bool) -> int:
     """A guessed count without the zeros that align whatever follows a table of 1- or 2-byte entries."""
     size, count = shape.entry.size, len(targets)
     stop = shape.entry.table + count * size
     if size > 2 or count < 3 or stop & 3 or stop != end:
         return count
     raw = image.read(stop - 4, 4) or b"\1"
-    zeros = len(raw) - len(raw.rstrip(b"\0"))
-    return count - min(zeros // size, 3, count - 2)
+    zeros = min((len(raw) - len(raw.rstrip(b"\0"))) // size, 3, count - 2)
+    if shape.form in ("C1", "C2") and (packed or shape.anchor not in targets[:count - zeros]):
+        return count                                         # some entry leads to the anchor, the lowest target
+    return count - zeros
