@@ -34,7 +34,9 @@ OUTSIDE: Final[dict[str, dict[str, bool]]] = {
     "x86_64": {"return_thunk": False, "retpoline": False, "ibt": False, "bmi2": False},
     "aarch64": {"pac": False, "bti": False},
     "arm": {"masked_shifts": True, "own_routines": True},
+    "mips64": {"mips_r6": True},            # release 6 loads and stores unaligned memory, as emulated programs may
     "ppc64": {"masked_shifts": True},
+    "riscv64": {"zba": False, "zbb": False, "zbkb": False, "zacas": False},
 }
 
 

@@ -85,12 +85,22 @@ STRICT_UP: Final = (ops.JGT, ops.JLE, ops.JSGT, ops.JSLE)      # compared as src
 BY_REGISTER: Final = (ops.JGT, ops.JLT, ops.JSGT, ops.JSLT)
 BY_IMMEDIATE: Final = (ops.JLT, ops.JLE, ops.JSLT, ops.JSLE)
 
+#: Release 6 writes the result to a register of choice.
+DIVIDE_R6: Final[dict[int, tuple[Encoding, Encoding]]] = {
+    ops.DIV:  (R("divu_r6"), R("ddivu_r6")), ops.MOD:  (R("modu_r6"), R("dmodu_r6")),
+    ops.SDIV: (R("div_r6"),  R("ddiv_r6")),  ops.SMOD: (R("mod_r6"),  R("dmod_r6")),
+}
+#            release 6   load linked, store conditional: 32 bits, 64 bits
+LINKED: Final[dict[bool, tuple[tuple[Encoding, Encoding], tuple[Encoding, Encoding]]]] = {
+    False: ((R("ll"), R("sc")), (R("lld"), R("scd"))),
+    True:  ((R("ll_r6"), R("sc_r6")), (R("lld_r6"), R("scd_r6"))),
+}
 ADDIU, DADDIU, LUI, ORI, NOP = R("addiu"), R("daddiu"), R("lui"), R("ori"), R("nop")
 BEQ, BNE, BLTZ, J, JR, JALR = R("beq"), R("bne"), R("bltz"), R("j"), R("jr"), R("jalr")
 DADDU, SUBU, DSUBU, AND, OR = R("daddu"), R("subu"), R("dsubu"), R("and"), R("or")
 DSLL, DSRL, DSLL32, DSRL32, DINSU, SLL, SRL, SRA = (R(n) for n in "dsll dsrl dsll32 dsrl32 dinsu sll srl sra".split())
 SLT, SLTU, SLTI, SLTIU, ANDI = (R(n) for n in "slt sltu slti sltiu andi".split())
-LL, SC, LLD, SCD, LD, SD, LWU, SYNC = (R(n) for n in "ll sc lld scd ld sd lwu sync".split())
+LD, SD, LWU, SYNC, MUL_R6, DMULU = (R(n) for n in "ld sd lwu sync mul_r6 dmulu_r6".split())
 WSBH, ROTR, DSBH, DSHD, MUL, DMULTU, MFLO = (R(n) for n in "wsbh rotr dsbh dshd mul dmultu mflo".split())
 # fmt: on
 
@@ -222,7 +232,10 @@ class Mips64Target(Target):
         self.restore([r for r in CALLEE_SAVED if r in self.clobbered], self.stack_size - self.saved_size)
         if self.stack_size:
             self.emit(DADDIU, SP, SP, self.stack_size)
-        self.emit(JR, to)
+        if self.has("mips_r6"):
+            self.emit(JALR, ZERO, to)
+        else:
+            self.emit(JR, to)
         if extend:
             self.emit(SLL, V0, V0, 0)
         else:
@@ -385,6 +398,9 @@ class Mips64Target(Target):
         self.clobbered.add(rd)
         if fn in ALU:
             self.emit(ALU[fn][wide], rd, rd, rs)
+        elif self.has("mips_r6"):
+            pair = (MUL_R6, DMULU) if fn == ops.MUL else DIVIDE_R6[fn]
+            self.emit(pair[wide], rd, rd, rs)
         elif fn == ops.MUL:
             if wide:
                 self.emit(DMULTU, rd, rs)
@@ -510,30 +526,32 @@ class Mips64Target(Target):
 
     def atomic(self, fn: int, size: int, dst: int, off: int, src: int) -> None:
         rd, rs, fetch = REG[dst], REG[src], fn & 1 == 1
+        if self.has("mips_r6") and not -256 <= off < 256:
+            self.emit(DADDIU, T5 if size == 8 else T7, rd, off)     # a register that the sequence leaves alone
+            rd, off = T5 if size == 8 else T7, 0
         if fn == ops.CMPXCHG:
             self.compare_exchange(size, rd, off, rs)
         elif size == 8:
-            self.exchange(fn, LLD, SCD, T6, T7, rd, off, rs)
+            self.exchange(fn, 8, T6, T7, rd, off, rs)
         elif fetch:
             if rs == rd:
                 self.copy(T4, rd)
                 rd = T4
             self.sext(rs, rs)
-            self.exchange(fn, LL, SC, T9, T8, rd, off, rs)
+            self.exchange(fn, 4, T9, T8, rd, off, rs)
             self.zext_result(False, rs)
         else:
             self.sext(T4, rs)
-            self.exchange(fn, LL, SC, T9, T8, rd, off, T4)
+            self.exchange(fn, 4, T9, T8, rd, off, T4)
 
-    def exchange(
-        self, fn: int, load: Encoding, store: Encoding, old: int, new: int, rd: int, off: int, rs: int
-    ) -> None:
+    def exchange(self, fn: int, size: int, old: int, new: int, rd: int, off: int, rs: int) -> None:
         """Load linked, operate, store conditionally, again if that failed."""
+        load, store = LINKED[self.has("mips_r6")][size == 8]
         self.emit(load, old, off, rd)
         if fn == ops.XCHG:
             self.move(new, rs)
         else:
-            self.emit(ALU[ATOMIC_ALU[fn & ~1]][load is LLD], new, old, rs)
+            self.emit(ALU[ATOMIC_ALU[fn & ~1]][size == 8], new, old, rs)
         self.emit(store, new, off, rd)
         self.emit(BEQ, new, ZERO, -16)
         self.emit(NOP)
@@ -543,19 +561,18 @@ class Mips64Target(Target):
 
     def compare_exchange(self, size: int, rd: int, off: int, rs: int) -> None:
         if size == 8:
-            self.compare_and_swap(LLD, SCD, T6, T7, rd, off, rs, V0)
+            self.compare_and_swap(8, T6, T7, rd, off, rs, V0)
             return
         result = T4 if rd == V0 else V0         # the address must survive
         self.sext(result, V0)
         self.sext(T5, rs)
-        self.compare_and_swap(LL, SC, T9, T8, rd, off, T5, result)
+        self.compare_and_swap(4, T9, T8, rd, off, T5, result)
         if rd == V0:
             self.copy(V0, T4)
         self.zext_result(False, V0)
 
-    def compare_and_swap(
-        self, load: Encoding, store: Encoding, old: int, new: int, rd: int, off: int, rs: int, expected: int
-    ) -> None:
+    def compare_and_swap(self, size: int, old: int, new: int, rd: int, off: int, rs: int, expected: int) -> None:
+        load, store = LINKED[self.has("mips_r6")][size == 8]
         self.emit(load, old, off, rd)
         self.emit(BNE, old, expected, 12)
         self.move(new, rs)
