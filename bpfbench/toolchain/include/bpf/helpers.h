@@ -166,4 +166,6 @@ BPF_HELPER(156, void *, bpf_task_storage_get, void *map, void *task, void *value
 		bpf_trace_printk(text, sizeof(text), ##__VA_ARGS__);        \
 	})
 
+#include <bpf/helpers_more.h>
+
 #endif
