@@ -62,6 +62,7 @@ class Recovery:
                                and not s.name.startswith("$x")} | {s.addr for s in image.dynamic_symbols
                                                                    if s.addr and s.kind == "OBJECT"})
         self.known: list[int] = []
+        self.strict: set[int] = set()                        # branches whose guessed table led to its own refutation
         self.rounds = 0
 
     def run(self) -> JumpTables:
@@ -112,6 +113,8 @@ class Recovery:
             inline: list[tuple[int, int]] = []
             for b in branches:
                 self._branch(b, owner, cfg, slicer, ranges)
+                if b.table is None and b.addr in targets and b.kind != g.FIXED:
+                    self.strict.add(b.addr)
                 if b.table is not None:
                     b.table.before = before
                     new[b.addr] = b.table.targets
@@ -132,7 +135,8 @@ class Recovery:
         if made.shape is None:
             return
         record = self._record(b, made.shape)
-        size, targets = sizes.measure(self.image, cfg, ranges, made.shape, owner, self.known, self.symbols, record)
+        size, targets = sizes.measure(self.image, cfg, ranges, made.shape, owner, self.known, self.symbols, record,
+                                      b.addr in self.strict)
         checks = verify.verify(self.image, self.functions, cfg, owner, made, size, targets)
         failed = [c for c in checks if not c.ok and c.fatal]
         if failed:

@@ -86,8 +86,8 @@ def boundary(image: Image, address: int, known: list[int], symbols: list[int]) -
 
 
 def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Function, known: list[int],
-            symbols: list[int], record: int | None) -> tuple[Size, list[int]]:
-    """The size of the table of `shape` and its targets."""
+            symbols: list[int], record: int | None, strict: bool = False) -> tuple[Size, list[int]]:
+    """The size of the table of `shape` and its targets; `strict` when a generous guess has contradicted itself."""
     entry = shape.entry
     votes: dict[str, int] = {}
     why = 0
@@ -117,8 +117,8 @@ def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Functio
         if count < votes[source]:
             source = "decode" if good < votes["gap"] else "gap"
         return Size(count, source, votes, why), decode(image, shape, count)
-    count = _likely(cfg, targets[:good], 7.0 if end in known else 2.0)
-    if good == votes["gap"] and good - count <= REST and any(_bytes(image, shape, count, good)):
+    count = _likely(cfg, targets[:good], 0.0 if strict else 7.0 if end in known else 2.0)
+    if not strict and good == votes["gap"] and good - count <= REST and any(_bytes(image, shape, count, good)):
         count = good                                         # what is left is no padding, so it belongs to the table
     if count == good:
         count = _without_padding(image, shape, targets[:good], end, end in known)
