@@ -37,8 +37,8 @@ FILES = {
 
 def recordings_folder(given: str | None = None) -> Path:
     """Where the recordings are: the argument, BPFBENCH_RECORDINGS, or ../shared/data beside the repository."""
-    root = Path(given or os.environ.get("BPFBENCH_RECORDINGS") or Path(__file__).resolve().parents[2] / "shared" / "data")
-    return root / "kernel-jit"
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(given or os.environ.get("BPFBENCH_RECORDINGS") or beside) / "kernel-jit"
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
@@ -119,7 +119,8 @@ def main() -> int:
             continue
         started = time.perf_counter()
         equal, total, differences = compare(name, folder, options.show, options.limit)
-        print(f"{name:24} {equal:6} {total:6} {100 * equal / max(total, 1):7.2f}% {time.perf_counter() - started:8.1f}", flush=True)
+        took = time.perf_counter() - started
+        print(f"{name:24} {equal:6} {total:6} {100 * equal / max(total, 1):7.2f}% {took:8.1f}", flush=True)
         for line in differences[: 3 if not options.show else 0]:
             print(f"    {line[:150]}")
         worst = max(worst, total - equal)

@@ -58,7 +58,8 @@ MOVK: Final = both("movk")
 MOVNS: Final = both("movns")
 MOVZS: Final = both("movzs")
 MOVKS: Final = both("movks")
-SXT: Final = {(w, b): R[f"sxt{n}{w}"] for w, b, n in ((32, 8, "b"), (32, 16, "h"), (64, 8, "b"), (64, 16, "h"), (64, 32, "w"))}
+_SXT: Final = ((32, 8, "b"), (32, 16, "h"), (64, 8, "b"), (64, 16, "h"), (64, 32, "w"))
+SXT: Final = {(w, b): R[f"sxt{n}{w}"] for w, b, n in _SXT}
 SIZES: Final = (1, 2, 4, 8)
 LOAD_I: Final = {s: R[f"load{s}_i"] for s in SIZES}
 LOAD_R: Final = {s: R[f"load{s}_r"] for s in SIZES}
@@ -66,7 +67,9 @@ LOADS_I: Final = {s: R[f"loads{s}_i"] for s in (1, 2, 4)}
 LOADS_R: Final = {s: R[f"loads{s}_r"] for s in (1, 2, 4)}
 STORE_I: Final = {s: R[f"store{s}_i"] for s in SIZES}
 STORE_R: Final = {s: R[f"store{s}_r"] for s in SIZES}
-LSE_STORE: Final = {ops.A_ADD: both("stadd"), ops.A_AND: both("stclr"), ops.A_OR: both("stset"), ops.A_XOR: both("steor")}
+LSE_STORE: Final = {
+    ops.A_ADD: both("stadd"), ops.A_AND: both("stclr"), ops.A_OR: both("stset"), ops.A_XOR: both("steor"),
+}  # fmt: skip
 LSE_FETCH: Final = {
     ops.F_ADD: both("ldaddal"), ops.F_AND: both("ldclral"), ops.F_OR: both("ldsetal"), ops.F_XOR: both("ldeoral"),
     ops.XCHG: both("swpal"),
@@ -80,6 +83,10 @@ BRANCH: Final = {
     ops.JLT: CONDITION["lo"], ops.JGE: CONDITION["hs"], ops.JLE: CONDITION["ls"], ops.JSGT: CONDITION["gt"],
     ops.JSLT: CONDITION["lt"], ops.JSGE: CONDITION["ge"], ops.JSLE: CONDITION["le"],
 }  # fmt: skip
+
+
+#: (plain, shifted left by 12) immediate forms, each (32-bit row, 64-bit row)
+Pairs = tuple[tuple[Encoding, Encoding], tuple[Encoding, Encoding]]
 
 
 def addsub_imm(value: int) -> bool:
@@ -174,9 +181,9 @@ class A64Target(Target):
         """Free the BPF stack and restore callee-saved registers."""
         if self.stack_bytes():
             self.emit_add_sub(ADD_I, True, SP, SP, self.stack_bytes())
-        pairs = [(self.saved[i], self.saved[i + 1] if i + 1 < len(self.saved) else ZR) for i in range(0, len(self.saved), 2)]
-        for first, second in reversed(pairs):
-            self.emit_pop(first, second)
+        padded = self.saved + [ZR]
+        for i in reversed(range(0, len(self.saved), 2)):
+            self.emit_pop(padded[i], padded[i + 1])
 
     def emit_push(self, first: int, second: int) -> None:
         self.emit(R["push_pair"], first, second, SP, -16)
@@ -254,8 +261,7 @@ class A64Target(Target):
             self.emit_address(REG[dst], kind, symbol, addend)
 
     # ------------------------------------------------------------------------------------------------------ arithmetic
-    def emit_add_sub(self, rows: tuple[tuple[Encoding, Encoding], tuple[Encoding, Encoding]], wide: bool, rd: int, rn: int,
-                     value: int) -> None:  # fmt: skip
+    def emit_add_sub(self, rows: Pairs, wide: bool, rd: int, rn: int, value: int) -> None:
         """add or sub with an immediate that `addsub_imm` admits."""
         value = u32(value)
         shifted = value > 0xFFF
@@ -328,7 +334,9 @@ class A64Target(Target):
             self.emit(R[f"rev{bits}"], rd, rd)
 
     # ---------------------------------------------------------------------------------------------------------- memory
-    def emit_access(self, by_imm: Encoding, by_reg: Encoding, size: int, value: int, base: int, off: int, spare: int) -> None:
+    def emit_access(
+        self, by_imm: Encoding, by_reg: Encoding, size: int, value: int, base: int, off: int, spare: int
+    ) -> None:
         """An access at base + off.  The frame pointer is replaced by sp, below it, whose displacements are positive."""
         rn, at = (SP, off + self.stack_bytes()) if base == BPF_FP else (base, off)
         if 0 <= at <= 0xFFF * size and at % size == 0:
@@ -442,7 +450,7 @@ class A64Target(Target):
             self.emit(CMP_R[wide], rd, TMP)
         self.emit_branch(fn, target)
 
-    def emit_compare(self, rows: tuple[tuple[Encoding, Encoding], tuple[Encoding, Encoding]], wide: bool, rn: int, value: int) -> None:
+    def emit_compare(self, rows: Pairs, wide: bool, rn: int, value: int) -> None:
         value = u32(value)
         shifted = value > 0xFFF
         self.emit(rows[shifted][wide], rn, value >> 12 if shifted else value)

@@ -24,7 +24,7 @@ EPILOGUE = -2
 
 @final
 class Span:
-    """Bytes `start`..`end` of the image came from slot `pc` (PROLOGUE and EPILOGUE are negative) by `rule` of the target."""
+    """Bytes `start`..`end` of the image came from slot `pc` (PROLOGUE, EPILOGUE: negative) by `rule` of the target."""
 
     __slots__ = ("pc", "start", "end", "rule")
 
@@ -183,4 +183,5 @@ class Code:
         return len(self.bytes)
 
     def __repr__(self) -> str:
-        return f"Code({self.target}, {len(self.bytes)} bytes, {len(self.functions)} functions, {len(self.relocations)} relocations)"
+        counts = f"{len(self.functions)} functions, {len(self.relocations)} relocations"
+        return f"Code({self.target}, {len(self.bytes)} bytes, {counts})"

@@ -87,7 +87,9 @@ def accepted(verification: object) -> bool:
     return bool(getattr(verification, "accepted", False))
 
 
-def facts_from(verification: object, insns: list[Instruction | None], functions: list[Function], zext: bool) -> Facts | None:
+def facts_from(
+    verification: object, insns: list[Instruction | None], functions: list[Function], zext: bool
+) -> Facts | None:
     """The facts that a `Verification` holds; None without one, or when it is about another function partition.
 
     Read by name, because a code generator does not import the verifier: `stats.stack_depths` per function, and for each
@@ -115,7 +117,7 @@ def live_depths(verification: object) -> list[int]:
 
 
 def direct_tail_calls(verification: object, insns: list[Instruction | None]) -> list[int]:
-    """Slots of tail calls that the kernel will patch.  Rewriting moves instructions but keeps the order of tail calls."""
+    """Slots of tail calls that the kernel patches.  Rewriting moves instructions but keeps their order."""
     program = getattr(verification, "program", None)
     aux = getattr(getattr(verification, "walk", None), "aux", None)
     if program is None or aux is None:

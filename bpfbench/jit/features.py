@@ -31,7 +31,9 @@ from bpfbench.errors import UsageError
 
 _X86_61: Final = {"sls": True, "retpoline_config": True}
 _X86_612: Final = {"ibt": True, "sls": True, "retpoline_config": True, "bmi2": True, "smp": True}
-_X86_618: Final = {"return_thunk": True, "retpoline": True, "sls": True, "retpoline_config": True, "bmi2": True, "smp": True}
+_X86_618: Final = {
+    "return_thunk": True, "retpoline": True, "sls": True, "retpoline_config": True, "bmi2": True, "smp": True,
+}  # fmt: skip
 _A64: Final = {"pac": True, "lse": True}
 _RV64: Final = {"rvc": True, "zba": True, "zbb": True, "smp": True}
 

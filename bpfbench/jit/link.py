@@ -50,7 +50,7 @@ class Round:
 
 @final
 class Linkage:
-    """What the two rounds did: `rounds`, and in `changed` the (function, address, before, after) bytes they differ in."""
+    """What the rounds did: `rounds`, and in `changed` the (function, address, before, after) bytes they differ in."""
 
     __slots__ = ("rounds",)
 
@@ -156,7 +156,8 @@ class Linked:
         return self.base + self.code.functions[0].start
 
     def __repr__(self) -> str:
-        return f"Linked({self.base:#x}, {len(self.bytes)} bytes, {len(self.symbols)} symbols, {len(self.veneers)} veneers)"
+        counts = f"{len(self.symbols)} symbols, {len(self.veneers)} veneers"
+        return f"Linked({self.base:#x}, {len(self.bytes)} bytes, {counts})"
 
 
 def link(code: Code, base: int, resolve: Resolver) -> Linked:

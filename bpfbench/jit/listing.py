@@ -91,7 +91,8 @@ class SideBySide:
         widths = [max([len(n)] + [len(r.text) for line in self.lines if n in line.cells for r in line.cells[n].rows])
                   for n in names]  # fmt: skip
         left = max([4] + [len(line.text) for line in self.lines])
-        out = [f"{self.program.name}:", f"{'pc':>4}  {'eBPF':{left}}  " + "  ".join(f"{n:{w}}" for n, w in zip(names, widths))]
+        heads = "  ".join(f"{n:{w}}" for n, w in zip(names, widths))
+        out = [f"{self.program.name}:", f"{'pc':>4}  {'eBPF':{left}}  {heads}"]
         for line in self.lines:
             if line.source:
                 out.append(f"      ; {line.source}")
@@ -115,7 +116,7 @@ class SideBySide:
         }  # fmt: skip
 
     def to_networkx(self) -> networkx.DiGraph:
-        """Edges eBPF instruction -> native instruction; nodes carry `text`, native ones also `target`, `rule`, `bytes`."""
+        """Edges eBPF -> native instruction; nodes carry `text`, native ones also `target`, `rule`, `bytes`."""
         import networkx
 
         graph = networkx.DiGraph()
@@ -135,7 +136,9 @@ def native(cell: Cell | None, index: int) -> str:
     return cell.rows[index].text if cell is not None and index < len(cell.rows) else ""
 
 
-def listing_all(prog: Program, targets: str | list[str] = "all", kernel: str | None = None, **options: Any) -> SideBySide:
+def listing_all(
+    prog: Program, targets: str | list[str] = "all", kernel: str | None = None, **options: Any
+) -> SideBySide:
     """Compile `prog` for several targets and line the results up.
 
     `targets`  "all", one name, or a list of names        `kernel`  a profile for all of them; default: `KERNELS`

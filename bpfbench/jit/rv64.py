@@ -150,7 +150,7 @@ class Rv64Target(Target):
         else:
             self.jalr(ZERO, T3, 12)         # past two nops and the counter's initialisation
 
-    # ------------------------------------------------------------ the machine's own choices between long and short forms
+    # -------------------------------------------------------- the machine's own choices between long and short forms
     def addi(self, rd: int, rs: int, imm: int) -> None:
         if self.rvc and rd == SP == rs and signed(imm, 10) and imm and imm % 16 == 0:
             self.emit(R["c.addi16sp"], imm)
@@ -434,7 +434,7 @@ class Rv64Target(Target):
 
     # ---------------------------------------------------------------------------------------------------------- memory
     def place(self, base: int, off: int, spare: int) -> tuple[int, int]:
-        """(base, displacement) that an access can use: the offset itself if it has 12 bits, else base + off in `spare`."""
+        """(base, displacement) of an access: the offset itself if it has 12 bits, else base + off in `spare`."""
         if signed(off, 12):
             return base, off
         self.imm(spare, off)
@@ -667,6 +667,7 @@ class Rv64Target(Target):
 
     @classmethod
     def veneer(cls, value: int) -> bytes:
-        """auipc t1, 0; ld t1, 12(t1) (both 4 bytes); jr t1; padding; the address."""
-        code = R["auipc"].encode([T1, 0]) + R["ld"].encode([T1, 16, T1]) + R["jalr"].encode([ZERO, 0, T1]) + R["nop"].encode([])
-        return code + (value & (1 << 64) - 1).to_bytes(8, "little")
+        """auipc t1, 0; ld t1, 16(t1); jr t1 (all 4 bytes long); a nop; the address."""
+        load = R["auipc"].encode([T1, 0]) + R["ld"].encode([T1, 16, T1])
+        jump = R["jalr"].encode([ZERO, 0, T1]) + R["nop"].encode([])
+        return load + jump + (value & (1 << 64) - 1).to_bytes(8, "little")

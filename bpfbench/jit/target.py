@@ -33,7 +33,7 @@ from bpfbench.jit.layout import Layout
 from bpfbench.machine.assembler import Assembler
 from bpfbench.machine.pattern import Encoding, Machine
 
-#: sweep(parts, dry) runs the named parts, "P" prologue, "B" body, "E" epilogue, in that order; returns the size in bytes.
+#: sweep(parts, dry) runs the named parts, "P" prologue, "B" body, "E" epilogue, in that order; returns the size.
 Sweep = Callable[[str, bool], int]
 
 
@@ -75,7 +75,7 @@ class Target:
     name: ClassVar[str] = ""
     machine: ClassVar[Machine]
     max_passes: ClassVar[int] = 20
-    #: relocation forms -> how many bits, which formula (used by link.py): see `patch`
+    #: the machine register that holds r10, "" where memory does
     frame_pointer: ClassVar[str] = ""
 
     def __init__(self, unit: Unit, features: dict[str, bool], kernel: tuple[int, int]) -> None:

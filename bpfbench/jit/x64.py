@@ -1,6 +1,6 @@
 """The x86-64 target: eBPF registers are machine registers, and almost every instruction is one instruction.
 
-    r0 rax   r1 rdi   r2 rsi   r3 rdx   r4 rcx   r5 r8   r6 rbx   r7 r13   r8 r14   r9 r15   r10 rbp   r11 r10   temp r11
+    r0 rax  r1 rdi  r2 rsi  r3 rdx  r4 rcx  r5 r8  r6 rbx  r7 r13  r8 r14  r9 r15  r10 rbp  r11 r10  temporary r11
 
     higher   return address
              saved rbp              <- rbp = r10
@@ -478,7 +478,7 @@ class X64Target(Target):
         self.emit_call("subprog", f"function#{callee}", distance)
 
     def emit_call(self, kind: str, symbol: str, distance: int) -> None:
-        if self.unit.tail_calls:
+        if self.unit.tail_calls and (kind == "subprog" or not self.at_least(6, 18)):
             self.emit_load_counter()
         if self.unit.private_stack:
             self.emit(R["push"], R9)
@@ -488,7 +488,7 @@ class X64Target(Target):
             self.emit(R["pop"], R9)
 
     def emit_load_counter(self) -> None:
-        """rax = the tail-call counter, for the callee (before 6.12 the counter itself, then its address)."""
+        """rax = the counter for a callee (itself, since 6.12 its address); before 6.18 helpers get it too."""
         self.emit(R["load_tcc64"], RAX, RBP, -(16 if self.at_least(6, 12) else 8) - self.stack_bytes())
 
     def tail_call(self) -> None:

@@ -22,6 +22,7 @@ Sources: the idea is that of RPython's `rpython/jit/backend` tables and of the R
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
 from bpfbench.errors import MachineError
 
 #: How the operands of one kind are printed: names by index, or a function of (value, address of the instruction).
@@ -96,7 +97,8 @@ class Encoding:
 
     def arity(self, operands: Sequence[int]) -> None:
         if len(operands) != len(self.names):
-            raise MachineError(f"{self.name} takes {len(self.names)} operands ({', '.join(self.names)}), got {len(operands)}")
+            wanted = f"{len(self.names)} operands ({', '.join(self.names)})"
+            raise MachineError(f"{self.name} takes {wanted}, got {len(operands)}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name}: {self.syntax})"

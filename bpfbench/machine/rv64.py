@@ -106,8 +106,8 @@ def _base() -> list[Encoding]:
         rows.append(Pattern(name, f"{f7} rs2:5 rs1:5 {f3} rd:5 {opcode}", f"{name} {{rd}}, {{rs1}}, {{rs2}}"))
     for name, f3, opcode in _IMMEDIATE:
         rows.append(Pattern(name, f"imm:12 rs1:5 {f3} rd:5 {opcode}", f"{name} {{rd}}, {{rs1}}, {{imm}}", "imm"))
-    for name, top, f3, opcode, bits in _SHIFT:
-        rows.append(Pattern(name, f"{top} imm:{bits} rs1:5 {f3} rd:5 {opcode}", f"{name} {{rd}}, {{rs1}}, {{imm}}"))
+    for name, top, f3, opcode, width in _SHIFT:
+        rows.append(Pattern(name, f"{top} imm:{width} rs1:5 {f3} rd:5 {opcode}", f"{name} {{rd}}, {{rs1}}, {{imm}}"))
     for name, f3 in _LOAD:
         rows.append(Pattern(name, f"imm:12 rs1:5 {f3} rd:5 0000011", f"{name} {{rd}}, {{imm}}({{rs1}})", "imm"))
     for name, f3 in _STORE:

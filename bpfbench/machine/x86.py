@@ -22,8 +22,8 @@ A row is written as the Intel manual (volume 2) prints it, next to Intel syntax:
 | `cb` `cd`        | jump distance from the end of the instruction, 8 or 32 bits              |
 
 Operands are named in the syntax: `reg` and `rm` registers, `base`, `index` (scaled by 8 with `*8`) and `disp` of
-memory, `imm`, `rel`, and `third` for VEX.  REX bits for r8..r15, and the bare REX that spl bpl sil dil need, follow from
-the operands.
+memory, `imm`, `rel`, and `third` for VEX.  REX bits for r8..r15, and the bare REX that spl bpl sil dil need, follow
+from the operands.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Form(Encoding):
             self.opcode += bytes.fromhex(token)
 
     def fixed_size(self) -> int:
-        """Length, if no operand can change it: only forms without registers that REX, SIB or a displacement depend on."""
+        """Length, if no operand can change it: only forms without registers that REX, SIB or displacement depend on."""
         if not any(r in self.slot for r in ("reg", "rm", "base", "index")):
             return len(self.prefixes) + int(self.rex_w or self.rex_always) + len(self.opcode) + (
                 (1 if self.modrm else 0) + (5 if self.displacement == "abs32" else 0) + self.imm_size + self.rel_size
