@@ -16,6 +16,7 @@ from its fields, checksums included, so that what a program computes can be comp
     short         cut off inside each header
     malformed     wrong versions, lengths and sums
     flood         many flows, to spread over tables
+    mixed         the first two of every kind
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def captures() -> dict[str, list[bytes]]:
     quoted = ipv4(udp(53, 33000, b"12345678"), 17)
     six = ipv6(tcp(40000, 80, SYN, head=pseudo6(6, 20)), 6)
     plain = udp4(40000, 53, dns("example.org"))
-    return {
+    found = {
         "tcp": [
             tcp4(40000, 80, SYN),
             tcp4(80, 40000, SYN | ACK, A, B, seq=5000, ack=1001),
@@ -290,6 +291,8 @@ def captures() -> dict[str, list[bytes]]:
             udp4(2000 + 31 * i, 53, bytes([i] * (i % 23)), f"172.17.{i % 5}.{i + 1}", "10.0.0.100") for i in range(24)
         ],
     }  # fmt: skip
+    found["mixed"] = [frame for frames in found.values() for frame in frames[:2]]
+    return found
 
 
 def write_pcap(path: Path, frames: list[bytes]) -> None:
