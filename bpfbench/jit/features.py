@@ -19,6 +19,8 @@ defaults are those of the kernels that bpfbench's recordings come from; `jit(...
 | `idiv`            | arm     | hardware division                                                      |
 | `user_space`      | all     | addresses may be anywhere: for code that runs outside a kernel         |
 | `mips_r2`         | mips64  | release 2: byte swaps, bit-field insertion                             |
+| `mips_r6`         | mips64  | release 6: three-operand multiply and divide, other load-linked forms  |
+| `store_barrier`   | ppc64   | the barrier against speculative stores (eieio) for nospec              |
 | `masked_shifts`   | arm ppc64 | a shift by a register masks the amount, as eBPF says; kernels do not |
 | `own_routines`    | arm     | 64-bit division by a routine behind the function, not the kernel's     |
 """
@@ -48,11 +50,12 @@ FEATURES: Final[dict[tuple[str, str], dict[str, bool]]] = {
     ("arm", ""): {"idiv": True},
     ("arm", "bpfbench"): {"idiv": True, "masked_shifts": True, "own_routines": True},
     ("mips64", ""): {"mips_r2": True},
+    ("ppc64", ""): {"store_barrier": True},
     ("ppc64", "bpfbench"): {"masked_shifts": True},
 }
 NAMES: Final = (
     "ibt return_thunk retpoline retpoline_config sls bmi2 smp pac bti lse shadow_stack zba zbb rvc zbkb zacas idiv "
-    "mips_r6 mips_r2 power9 power10 masked_shifts own_routines"
+    "mips_r6 mips_r2 power9 power10 masked_shifts own_routines store_barrier"
 ).split()
 
 

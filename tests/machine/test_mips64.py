@@ -13,7 +13,6 @@ from bpfbench.machine.pattern import Encoding, decimal
 
 from .roundtrip import assembled, differences, texts, words
 
-LLVM = ("-triple=mips64el-linux-gnu", "-mcpu=mips64r2")
 O32_NAMES = "zero at v0 v1 a0 a1 a2 a3 t0 t1 t2 t3 t4 t5 t6 t7 s0 s1 s2 s3 s4 s5 s6 s7 t8 t9 k0 k1 gp sp fp ra".split()
 #: Capstone's spelling -> ours.  It prefers these aliases.
 ALIASES = {
@@ -27,10 +26,16 @@ def fit(row: Encoding, index: int, value: int) -> int:
     return value
 
 
-def test_every_row_survives_llvm(tmp_path: Path) -> None:
-    found = words(MIPS64, 12, fit)
+def release6(row: Encoding) -> bool:
+    return row.name.endswith("_r6")
+
+
+@pytest.mark.parametrize("cpu", ["mips64r2", "mips64r6"])
+def test_every_row_survives_llvm(cpu: str, tmp_path: Path) -> None:
+    found = [w for w in words(MIPS64, 12, fit) if release6(w[0]) == (cpu == "mips64r6")]
     lines = texts(MIPS64, found, {"branch": decimal, "jump": decimal})
-    made = assembled(lines, ".set noreorder\n.set noat\n", tmp_path, *LLVM)
+    prelude = ".set noreorder\n.set noat\n"
+    made = assembled(lines, prelude, tmp_path, "-triple=mips64el-linux-gnu", f"-mcpu={cpu}")
     assert not differences(lines, found, made)
 
 
@@ -39,7 +44,7 @@ def test_text_is_capstones() -> None:
     different = []
     for row, operands, raw in words(MIPS64, 12, fit, seed=2):
         theirs = next(reader.disasm(raw, 0x100000), None)
-        if theirs is None:
+        if theirs is None or release6(row):
             continue
         ours = row.text(operands, MIPS64.kinds, 0x100000)
         if theirs.mnemonic != ours.split()[0]:
