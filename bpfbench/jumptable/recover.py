@@ -114,7 +114,7 @@ class Recovery:
             for b in branches:
                 self._branch(b, owner, cfg, slicer, ranges)
                 if b.table is None and b.addr in targets and b.kind != g.FIXED:
-                    self.strict.add(b.addr)
+                    self.strict.update(x.addr for x in branches if x.table is None or not x.table.sizes.proven)
                 if b.table is not None:
                     b.table.before = before
                     new[b.addr] = b.table.targets
