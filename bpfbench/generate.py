@@ -47,7 +47,8 @@ MAPS: Final = (
 class Generator:
     """The program under construction."""
 
-    def __init__(self, seed: int, type: str, features: tuple[str, ...]) -> None:
+    def __init__(self, seed: int, type: str, features: tuple[str, ...], aligned: bool) -> None:
+        self.aligned = aligned
         self.random = Random(seed)
         self.type = type
         self.features = features
@@ -109,7 +110,8 @@ class Generator:
     def set(self, register: int) -> None:
         """Make a register hold some number."""
         if self.chance(0.3):
-            self.emit("LDDW", register, imm=self.random.choice((self.random.getrandbits(64), 1 << self.random.randrange(64))))
+            wide = self.random.choice((self.random.getrandbits(64), 1 << self.random.randrange(64)))
+            self.emit("LDDW", register, imm=wide)
         elif self.chance(0.5) or not self.live - {register}:
             self.emit("MOV64_K", register, imm=self.constant())
         else:
@@ -160,7 +162,7 @@ class Generator:
 
     def access(self, base: int, off: int, room: int, store: bool = True) -> None:
         """A load or store of any size within `room` bytes at `base + off`."""
-        size = self.random.choice([n for n in (1, 2, 4, 8) if n <= room])
+        size = 1 if self.aligned and base == 2 else self.random.choice([n for n in (1, 2, 4, 8) if n <= room])
         at = off + size * self.random.randrange(room // size)
         letter = {1: "B", 2: "H", 4: "W", 8: "DW"}[size]
         kind = self.random.choice(["LDX"] * 2 + (["STX", "ST"] if store else []))
@@ -458,12 +460,13 @@ TYPES: Final = tuple(HELPER_CHUNKS)
 
 
 def generate(
-    seed: int, type: str = "xdp", features: tuple[str, ...] = FEATURES, size: int = 60
+    seed: int, type: str = "xdp", features: tuple[str, ...] = FEATURES, size: int = 60, aligned: bool = False
 ) -> Program:
     """A random program of about `size` slots or more, the same for the same arguments.
 
     `type`      one of `TYPES`
     `features`  which chunks occur (names of `FEATURES`); "v4" admits instructions since Linux 6.6, "newest" since 6.9
+    `aligned`   packet accesses are single bytes, for machines that take nothing unaligned (MIPS)
 
     >>> generate(1) == generate(1), generate(1) == generate(2)
     (True, False)
@@ -473,6 +476,6 @@ def generate(
     unknown = [f for f in features if f not in FEATURES]
     if unknown or not any(f in CHUNKS for f in features):
         raise UsageError(f"unknown features {', '.join(unknown)}; there are {', '.join(FEATURES)}")
-    generator = Generator(seed, type, features)
+    generator = Generator(seed, type, features, aligned)
     generator.build(size)
     return Program(generator.insns, type, f"random-{type}-{seed}", maps=list(MAPS) if "map" in features else None)

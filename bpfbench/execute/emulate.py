@@ -17,7 +17,15 @@ import time
 from typing import Any, Final, final
 
 import unicorn
-from unicorn import arm64_const, arm_const, mips_const, ppc_const, riscv_const, x86_const
+from unicorn import (
+    UcError,  # type: ignore[attr-defined]
+    arm64_const,
+    arm_const,
+    mips_const,
+    ppc_const,
+    riscv_const,
+    x86_const,
+)
 
 from bpfbench.errors import ExecuteError, NotSupported
 from bpfbench.execute.host_memory import HostMemory, sync
@@ -123,7 +131,7 @@ class Emulator:
     # ----------------------------------------------------------------------------------------------------------- setup
     def _machine(self) -> Any:
         host = self.host
-        uc = unicorn.Uc(host.arch, host.mode)
+        uc: Any = unicorn.Uc(host.arch, host.mode)
         if host.cpu is not None:
             uc.ctl_set_cpu_model(host.cpu)
         if self.target == "ppc64":
@@ -267,7 +275,7 @@ class Emulator:
             return
         try:
             value = self.calls.answer(number, self._taken())
-        except unicorn.UcError as error:
+        except UcError as error:
             self.calls.fault = self.calls.fault or self._trap(error)
             value = 0
         if self.calls.fault is not None or self.calls.error is not None:
@@ -298,7 +306,7 @@ def run(
     r0 = 0
     try:
         r0 = emulator.start()
-    except unicorn.UcError as error:
+    except UcError as error:
         trap = emulator._trap(error)
     trap = emulator.calls.fault or trap
     return Result(runtime, 0 if trap is not None else r0, trap, 0, None)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpfbench.interp.map_kinds import Bloom, MapOfMaps, PerfEvents, ProgramArray, Queue, Redirects, RingBuffer
-from bpfbench.interp.map_kinds import StackTraces, Storage, make_map
+from bpfbench.interp.map_kinds import (
+    Bloom,
+    MapOfMaps,
+    PerfEvents,
+    ProgramArray,
+    Queue,
+    Redirects,
+    RingBuffer,
+    StackTraces,
+    Storage,
+    make_map,
+)
 from bpfbench.interp.maps import Array, Map
 from bpfbench.interp.maps import Hash as HashTable
 from bpfbench.interp.memory import Memory

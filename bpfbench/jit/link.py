@@ -195,8 +195,6 @@ def link(code: Code, base: int, resolve: Resolver) -> Linked:
 
 def own_address(code: Code, base: int, r: Relocation) -> int | None:
     """Address of something inside the image itself, else None."""
-    if r.kind in ("subprog", "function"):
+    if r.kind in ("subprog", "function", "code"):
         return base + code.functions[int(r.symbol.split("#")[1])].start
-    if r.kind == "code":
-        return base
     return None
