@@ -300,7 +300,7 @@ def w_push(w: Walk, pc: int, prev: int, speculative: bool):  # type: ignore[no-u
 
 def _sane_offset(w: Walk, s: Scalar, off: int, kind: int) -> None:
     """Offsets beyond 512 MB, or unbounded below, are no offsets (`check_reg_sane_offset`)."""
-    name = rs.kind_text(kind)
+    name = w.named(kind)
     if s.m == 0 and not -MAX_VAR_OFF < s64(s.v) < MAX_VAR_OFF:
         raise w.refuse(f"math between {name} pointer and {s64(s.v)} is not allowed", EINVAL)
     if not -MAX_VAR_OFF < off < MAX_VAR_OFF:
@@ -342,14 +342,14 @@ def move_pointer(w: Walk, insn: Instruction, ptr: RegState, by: RegState, ptr_is
 def _may_move(w: Walk, fn: int, dst: int, ptr: RegState, b: Scalar, known: bool) -> None:
     kind = ptr.kind
     if kind & rs.MAYBE_NULL:
-        raise w.refuse(f"R{dst} pointer arithmetic on {rs.kind_text(kind)} prohibited, null-check it first")
+        raise w.refuse(f"R{dst} pointer arithmetic on {w.named(kind)} prohibited, null-check it first")
     if kind & rs.BASE in _MOVABLE:
         return
     if kind & rs.BASE == rs.FLOW_KEYS and known and w.k.version >= (6, 8):
         return
     if kind & rs.BASE in (rs.FLOW_KEYS, rs.MAP_PTR) and known and b.smin == 0 and fn == ops.ADD:
         return
-    raise w.refuse(f"R{dst} pointer arithmetic on {rs.kind_text(kind)} prohibited")
+    raise w.refuse(f"R{dst} pointer arithmetic on {w.named(kind)} prohibited")
 
 
 def _moved(w: Walk, fn: int, dst: int, ptr: RegState, b: Scalar, known: bool, ptr_is_dst: bool) -> RegState:

@@ -111,14 +111,14 @@ def _type(w: Walk, r: int, reg: RegState, kind: int, flags: int, call: Call, nul
         have &= ~rs.MAYBE_NULL
     admitted = _admitted(w, kind)
     if have not in admitted:
-        names = ", ".join(rs.kind_text(k) for k in admitted)
-        raise w.refuse(f"R{r} type={rs.kind_text(reg.kind)} expected={names}")
+        names = ", ".join(w.named(k) for k in admitted)
+        raise w.refuse(f"R{r} type={w.named(reg.kind)} expected={names}")
     if reg.kind & rs.BASE != rs.BTF_ID:
         return
-    if admitted is _MEM:
+    if kind in (hp.ARG_MAP_KEY, hp.ARG_MAP_VALUE, hp.ARG_MEM, hp.ARG_FIXED_MEM):
         if not flags & hp.RDONLY:
             raise w.refuse(f"bpf_{call.proto.name}() may write into memory pointed by R{r} "
-                           f"type={rs.kind_text(reg.kind)}")
+                           f"type={w.named(reg.kind)}")
         return
     if kind in (hp.ARG_BTF_ID, hp.ARG_BTF_ID_SOCK_COMMON):
         if reg.kind & rs.MAYBE_NULL and (not null_ok or flags & hp.RELEASE):
@@ -131,15 +131,14 @@ def _type(w: Walk, r: int, reg: RegState, kind: int, flags: int, call: Call, nul
 
 
 def _admitted(w: Walk, kind: int) -> tuple[int, ...]:
-    admitted = ADMITS[kind]
-    if w.k.version >= (6, 2) or (admitted is not _MEM and kind != hp.ARG_BTF_ID):
-        return admitted
-    return ADMITS_61[kind]
+    return ADMITS[kind] if w.k.version >= (6, 2) else ADMITS_61[kind]
 
 
 # 6.1 has no pointers to dynptr slices among the memory types, but lists the ring buffer's memory as alloc_mem.
 ADMITS_61: Final[dict[int, tuple[int, ...]]] = {
-    **{k: _MEM[:8] for k in (hp.ARG_MAP_KEY, hp.ARG_MAP_VALUE, hp.ARG_MEM, hp.ARG_FIXED_MEM)}, hp.ARG_BTF_ID: (rs.BTF_ID,),
+    **ADMITS, hp.ARG_MAP_KEY: _MEM[:5], hp.ARG_MAP_VALUE: _MEM[:5], hp.ARG_MEM: _MEM[:8], hp.ARG_FIXED_MEM: _MEM[:8],
+    hp.ARG_BTF_ID: (rs.BTF_ID,), hp.ARG_PERCPU_BTF_ID: (rs.BTF_ID | rs.PERCPU,),
+    hp.ARG_BTF_ID_SOCK_COMMON: (*_SOCKS, rs.BTF_ID), hp.ARG_SPIN_LOCK: (rs.MAP_VALUE,), hp.ARG_KPTR: (rs.MAP_VALUE,),
 }  # fmt: skip
 _OFFSET_FREE: Final = frozenset((rs.STACK, rs.PACKET, rs.PACKET_META, rs.MAP_KEY, rs.MAP_VALUE, rs.MEM,
                                  rs.MEM | rs.RDONLY, rs.MEM | rs.RINGBUF, rs.BUF, rs.BUF | rs.RDONLY, rs.ARENA, rs.SCALAR))
@@ -152,8 +151,6 @@ def _offset(w: Walk, r: int, reg: RegState, kind: int, flags: int) -> None:
             return
         if reg.off and w.k.version >= (6, 3):
             raise w.refuse(f"R{r} must have zero offset when passed to release func or trusted arg to kfunc", EINVAL)
-        if reg.off and w.k.version >= (6, 1):
-            raise w.refuse(f"R{r} must have zero offset when passed to release func", EINVAL)
         regions.pointer_offset(w, reg, r, False)
         return
     if reg.kind in _OFFSET_FREE:
@@ -231,7 +228,8 @@ def _special(w: Walk, r: int, reg: RegState, kind: int, flags: int, call: Call) 
         _constant_string(w, r, reg)
     elif kind == hp.ARG_KPTR:
         raise w.refuse(f"R{r} has no valid kptr" if reg.map is None or reg.map.has_btf else
-                       f"map '{reg.map.name}' has to have BTF in order to use bpf_kptr_xchg", EINVAL)
+                       f"map '{reg.map.name}' has to have BTF in order to use bpf_kptr_xchg",
+                       EINVAL if w.k.version >= (6, 2) else EACCES)
     elif kind == hp.ARG_PERCPU_BTF_ID and not reg.struct:
         raise w.refuse(f"Helper has invalid btf_id in R{r}")
 
@@ -290,16 +288,16 @@ def memory(w: Walk, r: int, size: int, write: bool, zero_ok: bool, raw: RawWrite
         regions.map_value(w, r, reg.off, size, zero_ok, True)
     elif base == rs.MAP_KEY:
         if write:
-            raise w.refuse(f"R{r} cannot write into {rs.kind_text(kind)}")
+            raise w.refuse(f"R{r} cannot write into {w.named(kind)}")
         assert reg.map is not None
         regions.block(w, r, reg.off, size, reg.map.key_size, False)
     elif base == rs.MEM:
         if kind & rs.RDONLY and write:
-            raise w.refuse(f"R{r} cannot write into {rs.kind_text(kind)}")
+            raise w.refuse(f"R{r} cannot write into {w.named(kind)}")
         regions.block(w, r, reg.off, size, reg.size, zero_ok)
     elif base == rs.BUF:
         if kind & rs.RDONLY and write:
-            raise w.refuse(f"R{r} cannot write into {rs.kind_text(kind)}")
+            raise w.refuse(f"R{r} cannot write into {w.named(kind)}")
         regions.buffer(w, r, reg, reg.off, size, "rdonly" if kind & rs.RDONLY else "rdwr")
     elif base == rs.BTF_ID:
         regions.structure(w, r, reg, reg.off, size, False, -1)
@@ -313,7 +311,7 @@ def memory(w: Walk, r: int, size: int, write: bool, zero_ok: bool, raw: RawWrite
     else:
         if zero_ok and size == 0 and reg.is_null:
             return
-        raise w.refuse(f"R{r} type={rs.kind_text(kind)} expected=fp")
+        raise w.refuse(f"R{r} type={w.named(kind)} expected=fp")
 
 
 def size_of_memory(w: Walk, r: int, reg: RegState, write: bool, zero_ok: bool, call: Call) -> None:

@@ -11,7 +11,7 @@ Sources: kernel/bpf/verifier.c `check_func_call`, `prepare_func_exit`, `push_cal
 from __future__ import annotations
 
 from bpfbench.isa.insn import Instruction
-from bpfbench.verifier import progtypes
+from bpfbench.verifier import progtypes, tnum
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.log import state_text
 from bpfbench.verifier.paths import push
@@ -132,7 +132,10 @@ def _enter_callback_once(w: Walk, subprog: int, kind: str) -> None:
     caller = w.state.frames[-1]
     callee = enter(w, w.state, subprog, w.pc)
     arguments(w, kind, caller, callee)
-    clear_caller_saved(w, caller)
+    if w.k.liveness == 0:
+        from bpfbench.verifier.chain import enter_callback
+
+        enter_callback(kind, caller, callee)
     w.pc = w.subprogs[subprog].start - 1
 
 
@@ -208,7 +211,11 @@ def leave(w: Walk) -> None:
             mark_read(w, callee, 0)
         mark_chain(w, 0)
         r0 = callee.regs[0]
-        if not (callee.ret_min <= r0.scalar.smin and r0.scalar.smax <= callee.ret_max):
+        if w.k.retval_precise:
+            inside = callee.ret_min <= r0.scalar.smin and r0.scalar.smax <= callee.ret_max
+        else:
+            inside = tnum.contains(tnum.span(callee.ret_min, callee.ret_max), (r0.scalar.v, r0.scalar.m))
+        if not inside:
             raise _bad_return(w, r0, callee.ret_min, callee.ret_max, "At callback return", "R0")
         target = callee.callsite if w.k.callbacks_as_loops else callee.callsite + 1
     else:
@@ -286,7 +293,7 @@ def check_return(w: Walk) -> None:
         return
     if frame.subprog and not frame.in_exception:
         if reg.kind != rs.SCALAR:
-            raise w.refuse(f"At subprogram exit the register R0 is not a scalar value ({rs.kind_text(reg.kind)})", EINVAL)
+            raise w.refuse(f"At subprogram exit the register R0 is not a scalar value ({w.named(reg.kind)})", EINVAL)
         return
     allowed = progtypes.exit_range(w.prog.type, w.prog.attach_type, w.k.version)
     if allowed is None:
@@ -296,15 +303,13 @@ def check_return(w: Walk) -> None:
 
 def _enforce(w: Walk, reg: RegState, low: int, high: int, where: str) -> None:
     if reg.kind != rs.SCALAR:
-        raise w.refuse(f"{where} the register R0 is not a known value ({rs.kind_text(reg.kind)})", EINVAL)
+        raise w.refuse(f"{where} the register R0 is not a known value ({w.named(reg.kind)})", EINVAL)
     if w.k.retval_precise:
         mark_chain(w, 0)
         reg = w.state.frames[-1].regs[0]
         if not (low <= reg.scalar.smin and reg.scalar.smax <= high):
             raise _bad_return(w, reg, low, high, where, "R0")
         return
-    from bpfbench.verifier import tnum
-
     span = tnum.span(low, high)
     s = reg.scalar
     if not tnum.contains(span, (s.v, s.m)):

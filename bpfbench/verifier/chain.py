@@ -98,6 +98,17 @@ def enter_frame(caller: Frame, callee: Frame) -> None:
     callee.live[1:6] = caller.live[1:6]
 
 
+SOURCES: Final[dict[str, dict[int, int]]] = {     # callback argument -> the caller's register it is a copy of
+    "loop": {2: 3}, "map": {1: 1, 4: 3}, "vma": {1: 1, 3: 4}, "user_ringbuf": {2: 3}, "timer": {},
+}  # fmt: skip
+
+
+def enter_callback(kind: str, caller: Frame, callee: Frame) -> None:
+    for to, origin in SOURCES[kind].items():
+        callee.parents[to] = caller.parents[origin]
+        callee.live[to] = caller.live[origin]
+
+
 def leave_frame(caller: Frame, callee: Frame) -> None:
     caller.parents[0] = callee.parents[0]
     caller.live[0] = callee.live[0]

@@ -95,7 +95,7 @@ def check_jumps(w: Walk, code: list[Slot]) -> None:
         if cls == 0 and op & 0xE0 in (0x20, 0x40):
             sub.has_ld_abs = True
         if cls in (5, 6) and op & 0xF0 not in (0x80, 0x90) and not (op == 0x0D and w.k.version >= (6, 19)):
-            long_jump = op == JA32 and w.k.version >= (6, 6)
+            long_jump = op == JA32 and w.k.version >= (6, 1)
             target = pc + 1 + (imm if long_jump else off)
             if not start <= target < end:
                 raise w.refuse(f"jump out of range from insn {pc} to {target}", EINVAL)
@@ -147,12 +147,16 @@ def resolve_loads(w: Walk, code: list[Slot]) -> None:
         pc += 1
 
 
+# Codes that were known before the instruction that uses them today had a meaning.
+_OLD_CODES: Final = frozenset((0x06, 0xD7, 0xE5)) - {0xE5, 0xD7}
+
+
 def _known_opcode(w: Walk, op: int) -> bool:
     for row in OP_BY_CODE[op]:
         if row.group == "internal" or row.kind in (ops.NOSPEC, ops.UNKNOWN, ops.CALLX):
             continue
         since = row.since.split(".")
-        if (int(since[0]), int(since[1])) <= w.k.version:
+        if (int(since[0]), int(since[1])) <= w.k.version or op in _OLD_CODES:
             return True
     return False
 
@@ -233,7 +237,7 @@ class CfgWalk:
         self.status = [0] * len(code)
         self.status[0] = DISCOVERED
 
-    def push(self, t: int, target: int, edge: int) -> bool:
+    def push(self, t: int, target: int, edge: int, loop_ok: bool = False) -> bool:
         """Follow the edge t -> target; True if the target is to be visited first."""
         w, status = self.w, self.status
         if status[t] >= DISCOVERED | edge:
@@ -250,7 +254,7 @@ class CfgWalk:
             self.stack.append(target)
             return True
         if status[target] & 0xF0 == DISCOVERED:
-            if w.k.loops and w.bpf_capable:
+            if w.k.loops and w.bpf_capable and (loop_ok or w.k.call_loops_ok):
                 return False
             raise w.refuse(f"back-edge from insn {t} to {target}", EINVAL)
         status[t] = DISCOVERED | edge
@@ -275,9 +279,9 @@ class CfgWalk:
         w.aux[t].prune_point = True
         if op == 0xE5 and w.k.may_goto:
             w.aux[t].checkpoint = True
-        if self.push(t, t + 1, FALLTHROUGH):
+        if self.push(t, t + 1, FALLTHROUGH, True):
             return True
-        return self.push(t, t + off + 1, BRANCH)
+        return self.push(t, t + off + 1, BRANCH, True)
 
     def _visit_goto(self, t: int, op: int, cls: int, off: int, imm: int) -> bool:
         w = self.w
@@ -285,11 +289,8 @@ class CfgWalk:
             from bpfbench.verifier.walk import Refuse
 
             raise Refuse(EINVAL)
-        target = t + 1 + (imm if cls == 6 and w.k.version >= (6, 6) else off)
-        deeper = self.push(t, target, FALLTHROUGH)
-        if deeper and w.k.version < (6, 8):
-            return True
-        if deeper:
+        target = t + 1 + (imm if cls == 6 and w.k.version >= (6, 1) else off)
+        if self.push(t, target, FALLTHROUGH, True):
             return True
         aux = w.aux[target]
         aux.prune_point = aux.jmp_point = aux.jump_target = True
@@ -325,7 +326,7 @@ class CfgWalk:
         w.aux[t].prune_point = True
         caller, callee = w.subprogs[w.subprog_at(t)], w.subprogs[w.subprog_at(target)]
         caller.changes_pkt = caller.changes_pkt or callee.changes_pkt
-        return self.push(t, target, BRANCH)
+        return self.push(t, target, BRANCH, self.code[t][0] == LDDW)
 
 
 def walk_cfg(w: Walk, code: list[Slot]) -> None:
@@ -342,8 +343,7 @@ def walk_cfg(w: Walk, code: list[Slot]) -> None:
             raise w.refuse(f"unreachable insn {pc}", EINVAL)
         if code[pc][0] == LDDW:
             if walk.status[pc + 1] != 0:
-                raise w.refuse(f"jump into the middle of ldimm64 insn {pc}" if w.k.version >= (6, 8)
-                               else f"unreachable insn {pc + 1}", EINVAL)
+                raise w.refuse(f"jump into the middle of ldimm64 insn {pc}", EINVAL)
             pc += 1
         pc += 1
 

@@ -117,7 +117,7 @@ def release(w: Walk, reg: RegState) -> None:
 def destroy_dynptr_slot(w: Walk, frame: Frame, spi: int) -> None:
     """A store hits the slot: a dynamic pointer in it is gone, with its slices (`destroy_if_dynptr_stack_slot`)."""
     slot = frame.stack[spi]
-    if slot.types[0] != DYN:
+    if slot.types[0] != DYN or not w.k.dynptr_tracked:
         return
     special = slot.reg.special
     if special is None:
@@ -145,6 +145,10 @@ def destroy_dynptr_slot(w: Walk, frame: Frame, spi: int) -> None:
 def is_uninit(w: Walk, reg: RegState) -> bool:
     if reg.kind == rs.DYNPTR:
         return False
+    if not w.k.dynptr_tracked:
+        spi = slot_of(w, reg)
+        stack = w.state.frames[reg.frame].stack
+        return spi < 0 or not (DYN in stack[spi].types or DYN in stack[spi - 1].types)
     return slot_of(w, reg) != BAD
 
 

@@ -39,7 +39,7 @@ class Features:
         "zero_spills", "log_gen", "pruning", "live", "precision", "bits", "halves", "max_stack_states", "imprecise",
         "retval_precise", "subprog_history", "fastcall", "may_goto", "movsx", "resource_text", "jset_split",
         "priv_stack", "exact_ids", "zext_fill_ids", "fork_ranges", "load_acquire", "pkt_data_subprogs", "tail_pkt",
-        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits", "full_errno",
+        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "stack_grows", "dynptr_tracked", "call_loops_ok", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits", "full_errno",
     )  # fmt: skip
 
     def __init__(self, name: str, version: tuple[int, int], without: tuple[str, ...]) -> None:
@@ -61,7 +61,7 @@ class Features:
         self.state_ids = v >= (6, 6)            # ids of numbers must match when states are compared
         self.sub_spills = v >= (6, 8)           # numbers narrower than a slot are saved as numbers
         self.link_offsets = v >= (6, 12)        # r2 = r1; r2 += 8 stays linked
-        self.reads_uninit = v >= (6, 3)         # privileged programs may read stack never written
+        self.reads_uninit = v >= (6, 1)         # privileged programs may read stack never written
         self.scc = v >= (6, 17)
         self.const_keys = v >= (6, 14)
         self.nospec = v >= (6, 17)
@@ -89,6 +89,9 @@ class Features:
         self.singular_ids = False
         self.null_precise = False                # a null argument matters exactly (later stable releases)
         self.cpus = 2 if v >= (6, 18) else 1    # of the machine the profile was recorded on
+        self.call_loops_ok = v >= (6, 4)        # recursion is found by the walk, not by its graph
+        self.stack_grows = v >= (6, 8)          # any access in bounds allocates stack, not only stores
+        self.dynptr_tracked = v >= (6, 3)       # stores over a dynamic pointer end it
         self.callback_loops = False             # a call with a callback is a loop of its own
         self.link_halves = v >= (6, 18)         # links survive w2 += 8 and r2 -= 8
         self.swaps = v >= (6, 18)               # byte swaps move known bits

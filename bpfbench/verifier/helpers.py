@@ -85,11 +85,11 @@ def call_helper(w: Walk, insn: Instruction) -> None:
     if call.release:
         _release(w, number, call)
     changes = hp.changes_packet(number, w.k.version)
-    changes |= _effects(w, insn, number, call)
     frame = w.state.frames[-1]
     given = frame.regs[1:6]
+    changes |= _effects(w, insn, number, call)
     calls.clear_caller_saved(w, frame)
-    _result(w, number, call, given)
+    _result(w, number, call, given, frame.regs)
     _check_map(w, number, call)
     if number == _FUNC_IP and w.prog.type not in ("kprobe", "tracing"):
         raise w.refuse(f"func {named(number)} not supported for program type {PROG_TYPE_IDS[w.prog.type]}", ENOTSUPP)
@@ -193,7 +193,7 @@ def _effects(w: Walk, insn: Instruction, number: int, call: Call) -> bool:
         _loop(w, insn, call)
     elif number == _FROM_MEM:
         if regs[1].kind != rs.MAP_VALUE:
-            raise w.refuse(f"Unsupported reg type {rs.kind_text(regs[1].kind)} for bpf_dynptr_from_mem data")
+            raise w.refuse(f"Unsupported reg type {w.named(regs[1].kind)} for bpf_dynptr_from_mem data")
     elif number == _SNPRINTF:
         if regs[5].scalar.v % 8:
             raise Refuse(EINVAL)
@@ -234,9 +234,8 @@ def _loop(w: Walk, insn: Instruction, call: Call) -> None:
             w.log.line(f"frame{len(w.state.frames) - 1} bpf_loop iteration limit reached")
 
 
-def _result(w: Walk, number: int, call: Call, given: list[RegState]) -> None:
+def _result(w: Walk, number: int, call: Call, given: list[RegState], regs: list[RegState]) -> None:
     """r0 after the call."""
-    regs = w.state.frames[-1].regs
     proto = call.proto
     if proto.ret == hp.RET_VOID:
         regs[0] = rs.UNINIT

@@ -9,7 +9,7 @@ from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.arguments import Call
 from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import s64
-from bpfbench.verifier.walk import EINVAL, Walk
+from bpfbench.verifier.walk import EACCES, EINVAL, Walk
 
 
 def _field_at(w: Walk, r: int, reg: RegState, kind: str) -> None:
@@ -18,7 +18,8 @@ def _field_at(w: Walk, r: int, reg: RegState, kind: str) -> None:
         raise w.refuse(f"R{r} doesn't have constant offset. {name} has to be at the constant offset", EINVAL)
     m = reg.map
     if m is None or not m.has_btf:
-        raise w.refuse(f"map '{m.name if m is not None else ''}' has to have BTF in order to use {name}", EINVAL)
+        raise w.refuse(f"map '{m.name if m is not None else ''}' has to have BTF in order to use {name}",
+                       EINVAL if w.k.version >= (6, 2) else EACCES)
     at = m.field(kind)
     if at < 0:
         what = "map" if kind != "spin_lock" or w.k.version < (6, 2) else "map"

@@ -17,7 +17,7 @@ from typing import Final, final
 
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, Scalar, s64
-from bpfbench.verifier.state import DYN, INVALID, ITER, SPILL, TYPE_CHARS, Frame, State
+from bpfbench.verifier.state import DYN, ITER, SPILL, TYPE_CHARS, Frame, Slot, State
 
 STATE_COLUMN: Final = 40
 
@@ -158,7 +158,7 @@ def _register_61(r: rs.RegState, frame: int) -> str:
             return text + str(s64(s.v + r.off))
         named = f"[{r.frame}]" if frame != r.frame else ""
         return f"fp{named}{s64(s.v + r.off)}"
-    text += rs.kind_text(kind)
+    text += rs.kind_text(kind, 0)
     if base == rs.BTF_ID:
         text += r.struct
     out: list[str] = []
@@ -219,7 +219,7 @@ def _slot_text(frame: Frame, i: int, gen: int) -> tuple[str, int]:
         return "", i
     top = types[7]
     reg = slot.reg
-    if top == DYN:
+    if top == DYN and gen:
         i += 1
         reg = frame.stack[i].reg
         details = [f"{name}={value}" for name, value in
@@ -228,18 +228,28 @@ def _slot_text(frame: Frame, i: int, gen: int) -> tuple[str, int]:
         live = _live_text(frame.stack_live[i]) if gen < 2 else ""
         return f" fp{-(i + 1) * 8}{live}=dynptr_{what}({','.join(details)})", i
     live = _live_text(frame.stack_live[i]) if gen < 2 else ""
-    if top == ITER:
+    if top == ITER and gen:
         if not reg.ref or reg.special is None:
             return "", i
         state = ("<invalid>", "active", "drained")[reg.special.state]
         return f" fp{-(i + 1) * 8}{live}=iter_{reg.special.name}(ref_id={reg.ref},state={state}," \
                f"depth={reg.special.depth})", i
+    if gen == 0:
+        return f" fp{-(i + 1) * 8}{live}={_slot_61(slot, frame.number)}", i
     if top == SPILL:
         chars = "".join(TYPE_CHARS[t] for t in types[:types.index(SPILL)])
         return f" fp{-(i + 1) * 8}{live}={chars}{register_text(reg, frame.number, gen)}", i
-    if gen == 0 and all(t == INVALID for t in types):
-        return "", i
     return f" fp{-(i + 1) * 8}{live}={''.join(TYPE_CHARS[t] for t in types)}", i
+
+
+def _slot_61(slot: Slot, frame: int) -> str:
+    """6.1 shows of a saved register its kind, or its value."""
+    reg = slot.reg
+    if slot.types[7] != SPILL:
+        return "".join(TYPE_CHARS[t] for t in slot.types)
+    if reg.kind != rs.SCALAR:
+        return rs.kind_text(reg.kind, 0)
+    return ("P" if reg.precise else "") + (str(s64(reg.scalar.v + reg.off)) if reg.scalar.m == 0 else "")
 
 
 @final

@@ -79,7 +79,7 @@ def _elsewhere(w: Walk, r: int, reg: RegState, kind: int, off: int, size: int, w
         return unknown
     if kind in _SOCKS:
         if write:
-            raise w.refuse(f"R{r} cannot write into {rs.kind_text(kind)}")
+            raise w.refuse(f"R{r} cannot write into {w.named(kind)}")
         regions.socket(w, r, reg, off, size)
         return unknown
     if kind == rs.TP_BUFFER:
@@ -89,12 +89,12 @@ def _elsewhere(w: Walk, r: int, reg: RegState, kind: int, off: int, size: int, w
         return regions.structure(w, r, reg, off, size, write, value)
     if base == rs.BUF and not kind & rs.MAYBE_NULL:
         if kind & rs.RDONLY and write:
-            raise w.refuse(f"R{r} cannot write into {rs.kind_text(kind)}")
+            raise w.refuse(f"R{r} cannot write into {w.named(kind)}")
         regions.buffer(w, r, reg, off, size, "rdonly" if kind & rs.RDONLY else "rdwr")
         return unknown
     if kind == rs.ARENA:
         return unknown
-    raise w.refuse(f"R{r} invalid mem access '{rs.kind_text(kind)}'")
+    raise w.refuse(f"R{r} invalid mem access '{w.named(kind)}'")
 
 
 def _no_leak(w: Walk, write: bool, value: int, where: str) -> None:
@@ -116,9 +116,9 @@ def _map_value(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool,
 def _mem(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool, value: int) -> RegState | None:
     kind = reg.kind
     if kind & rs.MAYBE_NULL:
-        raise w.refuse(f"R{r} invalid mem access '{rs.kind_text(kind)}'")
+        raise w.refuse(f"R{r} invalid mem access '{w.named(kind)}'")
     if write and kind & rs.RDONLY:
-        raise w.refuse(f"R{r} cannot write into {rs.kind_text(kind)}")
+        raise w.refuse(f"R{r} cannot write into {w.named(kind)}")
     _no_leak(w, write, value, "mem")
     if not (kind & rs.UNTRUSTED and kind & rs.RDONLY):
         regions.block(w, r, off, size, reg.size, False)
@@ -164,6 +164,8 @@ def store(w: Walk, insn: Instruction) -> None:
 def store_immediate(w: Walk, insn: Instruction) -> None:
     """*(size *)(dst + off) = imm"""
     kind = w.read(insn.dst).kind
+    if kind == rs.CTX and w.k.version < (6, 4):
+        raise w.refuse(f"BPF_ST stores into R{insn.dst} ctx is not allowed")
     access(w, insn.dst, insn.off, insn.op.size, True, -1, False, False)
     remember_kind(w, kind, False)
 
@@ -186,7 +188,7 @@ def atomic(w: Walk, insn: Instruction) -> None:
         raise w.refuse(f"R{insn.src} leaks addr into mem")
     kind = w.state.frames[-1].regs[insn.dst].kind
     if not _atomic_ok(w, kind):
-        raise w.refuse(f"BPF_ATOMIC stores into R{insn.dst} {rs.kind_text(kind)} is not allowed")
+        raise w.refuse(f"BPF_ATOMIC stores into R{insn.dst} {w.named(kind)} is not allowed")
     into = -1
     if insn.op.fn & 1:
         into = 0 if compare else insn.src
@@ -201,7 +203,7 @@ def atomic(w: Walk, insn: Instruction) -> None:
 def load_acquire(w: Walk, insn: Instruction) -> None:
     kind = w.read(insn.src).kind
     if not _atomic_ok(w, kind):
-        raise w.refuse(f"BPF_ATOMIC loads from R{insn.src} {rs.kind_text(kind)} is not allowed")
+        raise w.refuse(f"BPF_ATOMIC loads from R{insn.src} {w.named(kind)} is not allowed")
     w.writable(insn.dst)
     access(w, insn.src, insn.off, insn.op.size, False, insn.dst, True, False)
     remember_kind(w, kind, False)
@@ -211,7 +213,7 @@ def store_release(w: Walk, insn: Instruction) -> None:
     w.read(insn.src)
     kind = w.read(insn.dst).kind
     if not _atomic_ok(w, kind):
-        raise w.refuse(f"BPF_ATOMIC stores into R{insn.dst} {rs.kind_text(kind)} is not allowed")
+        raise w.refuse(f"BPF_ATOMIC stores into R{insn.dst} {w.named(kind)} is not allowed")
     access(w, insn.dst, insn.off, insn.op.size, True, insn.src, True, False)
     remember_kind(w, kind, False)
 

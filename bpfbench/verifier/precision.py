@@ -47,6 +47,11 @@ class Wanted:
 
 def mark_chain(w: Walk, reg: int) -> None:
     """The register's value matters exactly (`mark_chain_precision`)."""
+    if not w.k.subprog_history:
+        from bpfbench.verifier.precision_61 import mark_chain_61
+
+        mark_chain_61(w, len(w.state.frames) - 1, reg, -1)
+        return
     wanted = Wanted(len(w.state.frames) - 1)
     wanted.regs[wanted.frame] = 1 << reg
     walk_back(w, w.state, wanted, True)

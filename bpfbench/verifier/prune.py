@@ -111,6 +111,8 @@ class Comparison:
             return False
         for i, old_frame in enumerate(old.frames):
             new_frame = new.frames[i]
+            if not self.w.k.state_ids:
+                self.ids = Ids(0)
             if old_frame.callsite != new_frame.callsite:
                 return self.no("call site")
             if not self.frames(old_frame, new_frame, old.frame_pc(i)):
@@ -139,6 +141,10 @@ class Comparison:
         if len(old.refs) != len(new.refs):
             return self.no("references")
         for a, b in zip(old.refs, new.refs, strict=True):
+            if not self.w.k.state_ids:
+                if a.id != b.id or a.insn != b.insn or a.frame != b.frame:
+                    return self.no(f"reference {a.id}")
+                continue
             if not self.ids.match(a.id, b.id) or a.kind != b.kind or a.target != b.target:
                 return self.no(f"reference {a.id}")
         return True
@@ -155,7 +161,7 @@ class Comparison:
             a, b = old.regs[i], new.regs[i]
             if a is b and a.id == 0 and a.ref == 0:
                 continue
-            if chain and self.level == LOOSE and k.live and not old.live[i] & 3:
+            if chain and (self.level == LOOSE or not k.state_ids) and k.live and not old.live[i] & 3:
                 continue
             if not self.register(a, b):
                 return self.no(f"r{i}" + (f" of frame {old.number}" if old.number else ""))
@@ -164,6 +170,8 @@ class Comparison:
     def register(self, old: RegState, new: RegState) -> bool:
         """Does the checkpoint's register cover the state's? (`regsafe`)"""
         level = self.level
+        if not self.w.k.state_ids:
+            return self.register_61(old, new)
         if level == EXACT:
             return self.exact(old, new)
         if old.kind == rs.NOT_INIT:
@@ -189,6 +197,37 @@ class Comparison:
             return True
         return self.exact(old, new)
 
+    def register_61(self, old: RegState, new: RegState) -> bool:
+        """Before 6.3: identical states, ids and all, or a few kinds with ranges."""
+        equal = old.same_but_ids(new) and old.id == new.id and old.ref == new.ref
+        if old.kind == rs.STACK:
+            return equal and old.frame == new.frame
+        if equal or old.kind == rs.NOT_INIT:
+            return True
+        if new.kind == rs.NOT_INIT:
+            return False
+        base = old.kind & rs.BASE
+        if base == rs.SCALAR:
+            if self.w.explore_alu_limits or new.kind != rs.SCALAR:
+                return False
+            return not old.precise or new.scalar.within(old.scalar)
+        if base in (rs.MAP_KEY, rs.MAP_VALUE):
+            if old.kind & rs.MAYBE_NULL:
+                return bool(new.kind & rs.MAYBE_NULL) and old.same_but_ids(new) and self.ids.match(old.id, new.id)
+            return old.same_region(new) and new.scalar.within(old.scalar)
+        if base in rs.PACKET_KINDS:
+            if new.kind != old.kind:
+                return False
+            if old.range < 0 or new.range < 0:
+                if old.range != new.range:
+                    return False
+            elif old.range > new.range:
+                return False
+            if old.off != new.off or (old.id and not self.ids.match(old.id, new.id)):
+                return False
+            return new.scalar.within(old.scalar)
+        return False
+
     def exact(self, old: RegState, new: RegState) -> bool:
         return old.same_but_ids(new) and self.ids.match(old.id, new.id) and self.ids.match(old.ref, new.ref)
 
@@ -212,12 +251,12 @@ class Comparison:
         k = self.w.k
         for i, a in enumerate(old.stack):
             b = new.stack[i] if i < len(new.stack) else None
-            must_equal = self.level == EXACT or (self.level == RANGE and k.liveness == 0)
+            must_equal = k.state_ids and (self.level == EXACT or (self.level == RANGE and k.liveness == 0))
             if must_equal and (b is None or a.types != b.types):
                 return self.no(f"fp-{(i + 1) * 8}")
             if a is EMPTY or (b is not None and a is b and not a.spilled):
                 continue
-            if k.liveness == 0 and self.level == LOOSE and k.live and not old.stack_live[i] & 3:
+            if k.liveness == 0 and (self.level == LOOSE or not k.state_ids) and k.live and not old.stack_live[i] & 3:
                 continue
             if not self.slot(a, b):
                 return self.no(f"fp-{(i + 1) * 8}" + (f" of frame {old.number}" if old.number else ""))
@@ -401,7 +440,7 @@ def _being_walked(w: Walk, pc: int, old: State, state: State) -> int:
         if w.observer is not None:
             w.observer.loop(w.processed, pc, state)
         w.say(f"infinite loop detected at insn {pc}")
-        if w.log is not None and w.k.version >= (6, 5):
+        if w.log is not None and w.k.state_ids:
             last = len(state.frames) - 1
             w.log.parts.append("cur state:" + state_text(state, last, k.log_gen, True, 0, 0) + "\n")
             w.log.parts.append("old state:" + state_text(old, last, k.log_gen, True, 0, 0) + "\n")
@@ -461,6 +500,9 @@ def _hit(w: Walk, pc: int, old: State, state: State, loop: bool) -> None:
 
 def propagate(w: Walk, old: State, state: State) -> bool:
     """What the checkpoint depends on, the path that it covers depends on too (`propagate_precision`)."""
+    if not w.k.subprog_history:
+        _propagate_61(w, old)
+        return False
     wanted = Wanted(len(old.frames) - 1)
     verbose = w.log is not None and w.log.level >= 2
     chain = w.k.liveness == 0
@@ -479,6 +521,25 @@ def propagate(w: Walk, old: State, state: State) -> bool:
         if verbose and names and w.log is not None:
             w.log.line(f"frame {number}: propagating {','.join(names)}")
     return walk_back(w, state, wanted, True)
+
+
+def _propagate_61(w: Walk, old: State) -> None:
+    """One register and slot after the other."""
+    from bpfbench.verifier.precision_61 import mark_chain_61
+
+    verbose = w.log is not None and w.log.level >= 2
+    for number in range(len(old.frames) - 1, -1, -1):
+        frame = old.frames[number]
+        for i in range(10):
+            if frame.regs[i].kind == rs.SCALAR and frame.regs[i].precise and frame.live[i] & 3:
+                if verbose and w.log is not None:
+                    w.log.line(f"frame {number}: propagating r{i}")
+                mark_chain_61(w, number, i, -1)
+        for i, slot in enumerate(frame.stack):
+            if slot.spilled_scalar and slot.reg.precise and frame.stack_live[i] & 3:
+                if verbose and w.log is not None:
+                    w.log.line(f"frame {number}: propagating fp-{(i + 1) * 8}")
+                mark_chain_61(w, number, -1, i)
 
 
 def propagate_backedges(w: Walk, visit: SccVisit) -> None:
@@ -530,6 +591,7 @@ def _checkpoint(w: Walk, pc: int, at: list[State]) -> None:
     new.number = w.checkpoint_count
     new.listed = True
     w.checkpoint_count += 1
+    w.just_kept = True
     if w.k.scc:
         enter_loop(w, new)
     state.parent = new

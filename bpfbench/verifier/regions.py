@@ -138,11 +138,11 @@ def packet(w: Walk, r: int, off: int, size: int, zero_ok: bool) -> None:
 def pointer_offset(w: Walk, reg: RegState, r: int, fixed_ok: bool) -> None:
     """Pointers that may not be moved (`__check_ptr_off_reg`)."""
     if reg.off < 0 and w.k.version >= (5, 18):
-        raise w.refuse(f"negative offset {rs.kind_text(reg.kind)} ptr R{r} off={reg.off} disallowed")
+        raise w.refuse(f"negative offset {w.named(reg.kind)} ptr R{r} off={reg.off} disallowed")
     if not fixed_ok and reg.off:
-        raise w.refuse(f"dereference of modified {rs.kind_text(reg.kind)} ptr R{r} off={reg.off} disallowed")
+        raise w.refuse(f"dereference of modified {w.named(reg.kind)} ptr R{r} off={reg.off} disallowed")
     if reg.scalar.m or reg.scalar.v:
-        raise w.refuse(f"variable {rs.kind_text(reg.kind)} access var_off={text(w, reg)} disallowed")
+        raise w.refuse(f"variable {w.named(reg.kind)} access var_off={text(w, reg)} disallowed")
 
 
 def context(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool, dst: int, signed: bool) -> RegState | None:
@@ -173,7 +173,7 @@ def socket(w: Walk, r: int, reg: RegState, off: int, size: int) -> None:
     if reg.scalar.smin < 0:
         raise w.refuse(f"R{r} min value is negative, either use unsigned index or do a if (index >=0) check.")
     if contexts.sock_access(SOCK_STRUCTS[reg.kind], off, size) is None:
-        raise w.refuse(f"R{r} invalid {rs.kind_text(reg.kind)} access off={off} size={size}")
+        raise w.refuse(f"R{r} invalid {w.named(reg.kind)} access off={off} size={size}")
 
 
 def buffer(w: Walk, r: int, reg: RegState, off: int, size: int, name: str) -> None:

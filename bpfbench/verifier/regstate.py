@@ -77,7 +77,7 @@ AT_END: Final = -1              # `range` of a packet pointer proven to lie at t
 BEYOND_END: Final = -2
 
 
-def kind_text(kind: int, since_63: bool = True) -> str:
+def kind_text(kind: int, gen: int = 2) -> str:
     """A kind as the kernel names it, e.g. `map_value_or_null`."""
     base = kind & BASE
     text = NAMES[base]
@@ -86,7 +86,7 @@ def kind_text(kind: int, since_63: bool = True) -> str:
     if kind > BASE:
         for flag, prefix in reversed(_PREFIXES):
             if kind & flag:
-                text = prefix + text
+                text = (prefix if gen or flag != RINGBUF else "alloc_") + text
     return text
 
 

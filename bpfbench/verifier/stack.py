@@ -24,7 +24,7 @@ from bpfbench.verifier.history import push_step
 from bpfbench.verifier.log import tnum_text
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.regstate import RegState, constant
-from bpfbench.verifier.scalar import s64
+from bpfbench.verifier.scalar import UNKNOWN, s64
 from bpfbench.verifier.state import (
     ALL_INVALID, ALL_MISC, ALL_SPILL, ALL_ZERO, DYN, INVALID, ITER, MISC, SPILL, ZEROED, Frame, Slot,
 )  # fmt: skip
@@ -54,13 +54,15 @@ def with_link_id(w: Walk, reg: RegState) -> RegState:
         return reg
     if reg.id & rs.ADD_CONST:
         reg = reg.with_link(0, 0)
-    if not reg.id and reg.scalar.m:
+    if not reg.id and (reg.scalar.m or not w.k.state_ids):
         reg = reg.with_id(w.new_id())
     return reg
 
 
 def misc_byte(w: Walk, old: int) -> int:
     """What a byte beside a narrow spill becomes (`mark_stack_slot_misc`)."""
+    if not w.k.null_slot_retain:
+        return INVALID if old == INVALID else MISC
     if old == ZEROED:
         return ZEROED
     if w.k.null_slot_retain and old == INVALID and (w.allow_ptr_leaks or w.k.version >= (6, 12)):
@@ -88,7 +90,7 @@ def write_fixed(w: Walk, frame: Frame, off: int, size: int, value: int) -> None:
     spi = byte >> 3
     slot = frame.stack[spi]
     insn = w.insn()
-    if not w.allow_ptr_leaks and slot.spilled and slot.reg.kind != rs.SCALAR and size != 8:
+    if not w.allow_ptr_leaks and slot.spilled and (slot.reg.kind != rs.SCALAR or not w.k.state_ids) and size != 8:
         raise w.refuse("attempt to corrupt spilled pointer on stack")
     current = w.state.frames[-1]
     reg = current.regs[value] if value >= 0 else None
@@ -105,6 +107,9 @@ def write_fixed(w: Walk, frame: Frame, off: int, size: int, value: int) -> None:
         w.live_stack.write(frame.number, 1 << spi)  # type: ignore[attr-defined]
     aligned = off % 8 == 0
     track = True
+    if not w.k.sub_spills:
+        _write_61(w, frame, spi, byte, off, size, value, reg, immediate)
+        return
     narrow = w.k.sub_spills or size == 8
     if reg is not None and aligned and narrow and reg.kind == rs.SCALAR and w.bpf_capable:
         fits = width(reg) <= 8 * size
@@ -127,6 +132,31 @@ def write_fixed(w: Walk, frame: Frame, off: int, size: int, value: int) -> None:
         track = False
     if track and w.k.stack_history:
         push_step(w, frame.number, spi, 0, ())
+
+
+def _write_61(w: Walk, frame: Frame, spi: int, byte: int, off: int, size: int, value: int, reg: RegState | None,
+              immediate: bool) -> None:
+    """Before 6.8: only numbers of which something is known are saved, and never a zero."""
+    insn = w.insn()
+    aligned = off % 8 == 0
+    if reg is not None and aligned and reg.kind == rs.SCALAR and not reg.scalar.same(UNKNOWN) and not reg.is_null \
+            and w.bpf_capable:
+        if insn.dst != 10:
+            mark_chain(w, value)
+            reg = w.state.frames[-1].regs[value]
+        save(w, frame, spi, reg, size)
+        if width(reg) > 8 * size:
+            frame.stack[spi] = Slot(frame.stack[spi].types, frame.stack[spi].reg.with_id(0))
+    elif immediate and aligned and insn.imm != 0 and w.bpf_capable:
+        save(w, frame, spi, constant(insn.imm), size)
+    elif reg is not None and (reg.kind & rs.BASE) in rs.SPILLABLE:
+        if size != 8:
+            raise w.refuse("invalid size of register spill")
+        if frame is not w.state.frames[-1] and reg.kind == rs.STACK:
+            raise w.refuse("cannot spill pointers to stack into stack frame of the caller", EINVAL)
+        save(w, frame, spi, reg, size)
+    else:
+        _write_data(w, frame, spi, byte, size, value, reg, immediate and insn.imm == 0)
 
 
 def _needs_barrier(slot: Slot, byte: int, size: int, reg: RegState | None) -> bool:
@@ -205,7 +235,8 @@ def fill_from_bytes(w: Walk, frame: Frame, low: int, high: int, dst: int) -> Non
     zeros = 0
     for at in range(low, high):
         byte = -at - 1
-        w.scratched_slots |= 1 << (byte >> 3)
+        if w.k.state_ids:
+            w.scratched_slots |= 1 << (byte >> 3)
         if frame.stack[byte >> 3].types[byte & 7] != ZEROED:
             break
         zeros += 1
@@ -232,7 +263,8 @@ def read_fixed(w: Walk, frame: Frame, off: int, size: int, dst: int) -> None:
     slot = frame.stack[spi]
     types = slot.types
     current = w.state.frames[-1]
-    w.scratched_slots |= 1 << spi
+    if w.k.state_ids:
+        w.scratched_slots |= 1 << spi
     keep_fastcall_contract(w, current, w.pc, off)
     mark_slot_read(w, frame, spi, w.k.liveness == 1)
     track = True
@@ -299,7 +331,7 @@ def _fill(w: Walk, frame: Frame, spi: int, off: int, size: int, dst: int) -> boo
             if linked is not reg:
                 frame.stack[spi] = Slot(types, linked)
                 reg = linked
-        if width(reg) > size * 8:
+        if width(reg) > size * 8 and w.k.sub_spills:
             reg = reg.with_link(0, 0) if reg.id & rs.ADD_CONST else reg.with_id(0)
         current.regs[dst] = reg
         tracked = True
@@ -324,7 +356,7 @@ def _fill_mixed(w: Walk, slot: Slot, off: int, size: int, dst: int) -> bool:
         kind = slot.types[(byte - i) & 7]
         if kind == SPILL:
             spills += 1
-        elif kind == ZEROED:
+        elif kind == ZEROED and w.k.sub_spills:
             zeros += 1
         elif kind == MISC or (kind == INVALID and w.allow_uninit):
             continue
@@ -356,16 +388,16 @@ def check_bounds(w: Walk, ptr: int, off: int, size: int, helper: bool, write: bo
         if s.smax >= MAX_VAR_OFF or s.smin <= -MAX_VAR_OFF:
             raise w.refuse(f"invalid unbounded variable-offset{extra} stack R{ptr}")
         low, high = s.smin + off, s.smax + off + size
-    least = -MAX_STACK if write or w.allow_uninit else -8 * len(frame.stack)
+    least = -MAX_STACK if write or (w.allow_uninit and w.k.stack_grows) else -8 * len(frame.stack)
     errno = EACCES if low < least or low > -1 else EINVAL if high > 0 else EFAULT if size < 0 else 0
     if errno:
         if s.m == 0:
             w.say(f"invalid{extra} stack R{ptr} off={off} size={size}")
         else:
-            w.say(f"invalid variable-offset{extra} stack R{ptr} var_off={tnum_text(s.v, s.m, w.k.log_gen)} off={off} "
-                  f"size={size}")
+            w.say(f"invalid variable-offset{extra} stack R{ptr} var_off={tnum_text(s.v, s.m, w.k.log_gen)} "
+                  + (f"off={off} " if w.k.state_ids else "") + f"size={size}")
         raise Refuse(errno)
-    if -low > 8 * len(frame.stack):
+    if -low > 8 * len(frame.stack) and (w.k.stack_grows or (write and not helper)):
         frame.grow(-low)
     depth = w.subprogs[frame.subprog]
     if -low > depth.stack_depth:
@@ -443,7 +475,10 @@ def initialized(w: Walk, ptr: int, off: int, size: int, zero_ok: bool, helper: b
         byte = -at - 1
         spi = byte >> 3
         if byte >= 8 * len(frame.stack):
-            raise w.refuse("allocated_stack too small", EFAULT)
+            if s.m == 0:
+                raise w.refuse(f"invalid{extra} read from stack R{ptr} off {low}+{at - low} size {size}")
+            raise w.refuse(f"invalid{extra} read from stack R{ptr} var_off {tnum_text(s.v, s.m, w.k.log_gen)}"
+                           f"+{at - low} size {size}")
         slot = frame.stack[spi]
         kind = slot.types[byte & 7]
         if kind == MISC:

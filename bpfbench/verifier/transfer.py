@@ -67,8 +67,10 @@ class Arithmetic:
 
     def models(self, fn: int, wide: bool, b: Scalar) -> bool:
         """Does the kernel compute a range for it?  Shifts only by a known amount below the width."""
-        if fn in (ops.ADD, ops.SUB, ops.MUL, ops.AND, ops.OR, ops.XOR):
+        if fn in (ops.ADD, ops.SUB, ops.AND):
             return True
+        if fn in (ops.MUL, ops.OR, ops.XOR):
+            return self.gen > 0 or (b.m == 0 if wide else not b.m & U32_MAX)
         if fn in (ops.LSH, ops.RSH, ops.ARSH):
             if wide:
                 return b.m == 0 and b.umax < 64

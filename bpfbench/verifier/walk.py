@@ -16,7 +16,7 @@ from bpfbench.program.program import Program
 from bpfbench.verifier.features import Features
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer
-from bpfbench.verifier.regstate import UNKNOWN_NUMBER, UNKNOWN_PRECISE, MapView, RegState
+from bpfbench.verifier.regstate import UNKNOWN_NUMBER, UNKNOWN_PRECISE, MapView, RegState, kind_text
 from bpfbench.verifier.state import Frame, State
 
 EPERM: Final = 1
@@ -139,7 +139,7 @@ class Walk:
         "scratched_slots", "hist_open", "explore_alu_limits", "insn_text", "postorder", "scc_visits", "backedges",
         "live_stack", "longest_mark_read", "seen_direct_write", "max_pkt_offset", "changes_pkt", "func_info",
         "funcs_static", "unknown_reg", "checkpoint_count", "pass_count", "partial", "kfuncs", "bt_frames", "exc_cb",
-        "cgroup_storage", "cpus", "line_shown",
+        "cgroup_storage", "cpus", "line_shown", "just_kept",
     )  # fmt: skip
 
     def __init__(self, prog: Program, k: Features, privileged: bool, log: Log | None,
@@ -205,6 +205,7 @@ class Walk:
         self.cgroup_storage: dict[str, int] = {}
         self.cpus = k.cpus
         self.line_shown = -1
+        self.just_kept = False
 
     # Saying --------------------------------------------------------------------------------------------------------
 
@@ -288,6 +289,10 @@ class Walk:
         """The register gets an unknown number (`check_reg_arg` DST_OP)."""
         self.writable(r)
         self.state.frames[-1].regs[r] = self.unknown_reg
+
+    def named(self, kind: int) -> str:
+        """A kind of register as this kernel's messages name it."""
+        return kind_text(kind, self.k.log_gen)
 
     def leaks(self, reg: RegState) -> bool:
         """Would giving away this value tell an address?  (`is_pointer_value`)"""

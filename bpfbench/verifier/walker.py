@@ -121,8 +121,9 @@ def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
                 log.line(f"\nfrom {prev} to {pc}{side}: safe" if fresh_path else f"{pc}: safe")
             ended = True
         else:
-            if aux.jmp_point:
+            if aux.jmp_point and not (w.just_kept and not k.state_ids):
                 push_step(w, 0, -1, 0, ())
+            w.just_kept = False
             if log is not None:
                 _log_insn(w, pc, prev, fresh_path)
                 if log.level >= 2:
