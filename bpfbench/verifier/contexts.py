@@ -354,6 +354,8 @@ def access(prog_type: str, attach_type: int, off: int, size: int, write: bool,
         if prog_type == "raw_tracepoint_writable" and off == 0:
             return _TP_BUFFER if size == 8 and not write else None
         return _PLAIN
+    if prog_type == "cgroup_sock" and attach_type == 0:
+        attach_type = 2                                     # 0 stands for socket creation
     reads, writes = layout(prog_type, attach_type, version, cap_bpf)
     return (writes if write else reads).get(off * 16 + size)
 

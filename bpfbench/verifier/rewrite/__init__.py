@@ -144,8 +144,7 @@ def rewrite_with(prog: Program, hints: Hints, version: tuple[int, int], machine:
     run("may_goto", lambda: loops.expand_may_goto(body, functions, version))
     run("helper calls", lambda: pokes.extend(helper_calls.fix_calls(body, prog, hints, layout, version, machine)))
     run("may_goto start", lambda: loops.start_may_goto(body, functions, version))
-    if machine in zext.NEEDS_ZEXT:
-        run("zero extension", lambda: zext.insert_zext(body))
+    run("zero extension", lambda: zext.insert_zext(body, machine in zext.NEEDS_ZEXT))
     return Rewritten(prog, body, passes, pokes, [f.stack_depth for f in functions], layout)
 
 

@@ -21,6 +21,7 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.program.program import Program
 from bpfbench.verifier import contexts
 from bpfbench.verifier.contexts import CtxField
+from bpfbench.verifier.rewrite import borrow
 from bpfbench.verifier.rewrite.body import Body, Line, op
 from bpfbench.verifier.rewrite.ctx_recipes import BY_POINTER, BY_TYPE, PLAIN, TC_IFINDEX, Recipe
 from bpfbench.verifier.rewrite.hints import CTX, Hints
@@ -89,7 +90,7 @@ def _find(prog: Program, pointer: str, insn: Instruction, version: tuple[int, in
     recipe = table.get(name) if table is not None else None
     if prog.type in ("sched_cls", "sched_act") and pointer == CTX and name == "ifindex":
         recipe = TC_IFINDEX
-    if field is None or recipe is None or (prog.type == "sk_skb" and name in ("cb", "data_end")):
+    if field is None or recipe is None:
         raise NotSupported(f"rewriting of access to {name} in a context of {prog.type} programs", Where(prog.name))
     return field, recipe, name
 
@@ -97,7 +98,8 @@ def _find(prog: Program, pointer: str, insn: Instruction, version: tuple[int, in
 class Access:
     """One access: the instruction, the field it reaches, and the kernel's layout."""
 
-    __slots__ = ("insn", "field", "name", "layout", "version", "tstamp_type", "pc", "size", "off")
+    __slots__ = ("insn", "field", "name", "layout", "version", "tstamp_type", "pc", "size", "off",
+                 "loaded")
 
     def __init__(self, insn: Instruction, field: CtxField, name: str, layout: KernelLayout, version: tuple[int, int],
                  tstamp_type: bool, pc: int) -> None:
@@ -110,10 +112,13 @@ class Access:
         self.pc = pc
         self.size = insn.op.size
         self.off = insn.off
+        self.loaded = insn.op.size              # size of the last load
 
     def load(self, recipe: Recipe) -> list[Instruction]:
         """The loads, the cut of a part, the sign extension."""
         steps, kernel_size, _ = recipe
+        if self.name == "rx_queue_mapping" and self.version < (6, 18):
+            kernel_size = 4
         narrow_field = self._narrow_size()
         size = self.size
         shift = 0
@@ -123,7 +128,7 @@ class Access:
             self.size = narrow_field
         out = self._steps(steps)
         dst = self.insn.dst
-        if size < narrow_field and size < (kernel_size or narrow_field):
+        if size < narrow_field and size < (kernel_size or self.loaded):
             if shift:
                 out.append(op(0x74 if narrow_field <= 4 else 0x77, dst, 0, 0, shift))
             out.append(op(0x54, dst, 0, 0, (1 << 8 * size) - 1))
@@ -141,6 +146,15 @@ class Access:
     def _steps(self, steps: str) -> list[Instruction]:
         if steps == "tstamp":
             return self._tstamp_read()
+        if steps == "linear_end":
+            return borrow.linear_end(self.insn.dst, self.insn.src, self.layout)
+        if steps.startswith("full:"):
+            member = self._address(steps[5:]) if steps[5:] else None
+            return borrow.from_full_socket(self.insn.dst, self.insn.src, member, self.layout)
+        if steps.startswith("rtt:"):
+            if self.version < (6, 18):
+                return self._steps("full:" + steps[4:])
+            steps = "bpf_sock_ops_kern.sk " + steps[4:]
         out: list[Instruction] = []
         words = steps.split()
         dst, base = self.insn.dst, self.insn.src
@@ -148,8 +162,8 @@ class Access:
         while i < len(words):
             word = words[i]
             i += 1
-            if word == "?":
-                out.append(op(0x15, dst, 0, 1, 0))
+            if word.startswith("?"):
+                out.append(op(0x15, dst, 0, int(word[1:] or "1"), 0))
             elif word in ("<<", "&"):
                 out.append(op(0x64 if word == "<<" else 0x54, dst, 0, 0, int(words[i])))
                 i += 1
@@ -158,11 +172,12 @@ class Access:
             elif word == "napi":
                 out += [op(0x35, dst, 0, 1, self._first_napi()), op(0xB7, dst)]
             elif word == "queue":
-                out += [op(0x55, dst, 0, 1, _NO_QUEUE), op(0xB4, dst, 0, 0, -1)]
+                out += [op(0x55, dst, 0, 1, _NO_QUEUE), op(0xB4 if self.version < (6, 18) else 0xB7, dst, 0, 0, -1)]
             elif word == "shinfo":
                 out += self._shinfo(dst, base)
             else:
                 off, size = self._address(word)
+                self.loaded = size
                 out.append(op(0x61 | _SIZE_BITS[size], dst, base, off))
             base = dst
         return out
@@ -174,7 +189,9 @@ class Access:
         path, _, given = word.lstrip("*@").partition(":")
         off, size = 0, 8
         for part in path.split("+"):
-            if not part.isdigit():
+            if part.isdigit():
+                off += int(part)
+            else:
                 more, size = self.layout.member(part)
                 off += more
         if given:
@@ -207,8 +224,12 @@ class Access:
             raise NotSupported(f"rewriting of a store to {self.name}", Where(pc=self.pc))
         if member == "tstamp":
             return self._tstamp_write()
-        if member == "nested":
-            return self._nested(recipe[0])
+        if member.startswith("nested:"):
+            return self._nested(recipe[0], member[7:])
+        if member.startswith("full:"):
+            off, size = self._address(member[5:])
+            spare = borrow.spare(self.insn.dst, self.insn.src)
+            return borrow.to_full_socket(self.insn.dst, spare, self._emit(spare, off, size), self.layout)
         off, size = self._address(member)
         out: list[Instruction] = []
         if self.name == "queue_mapping":
@@ -223,19 +244,19 @@ class Access:
             return op(0x62 | _SIZE_BITS[size], base, 0, off, self.insn.imm)
         return op(0x63 | _SIZE_BITS[size], base, self.insn.src, off)
 
-    def _nested(self, steps: str) -> list[Instruction]:
-        """A store through a pointer in the context: a third register is borrowed, its value parked in the context."""
-        first, second = steps.split()
-        spare = 9
-        for _ in range(2):
-            if spare in (self.insn.dst, self.insn.src):
-                spare -= 1
-        park, _ = self.layout.member("bpf_sock_addr_kern.tmp_reg")
-        base, _ = self._address(first)
-        off, size = self._address(second)
+    def _nested(self, steps: str, park: str) -> list[Instruction]:
+        """A store through pointers in the context: a third register is borrowed, its value parked in the context."""
+        *chain, last = steps.split()
         dst = self.insn.dst
-        return [op(0x7B, dst, spare, park), op(0x79, spare, dst, base), self._emit(spare, off, size),
-                op(0x79, spare, dst, park)]
+        spare = borrow.spare(dst, self.insn.src)
+        at, _ = self.layout.member(park)
+        out = [op(0x7B, dst, spare, at)]
+        base = dst
+        for step in chain:
+            out.append(op(0x79, spare, base, self._address(step)[0]))
+            base = spare
+        off, size = self._address(last)
+        return [*out, self._emit(spare, off, size), op(0x79, spare, dst, at)]
 
     # Time stamps: at ingress a delivery time must not be taken for a time of arrival
 

@@ -5,7 +5,7 @@ A recipe is a list of steps that leave the value in the destination register.
     sk_buff.len           load that member, from the context first, from the destination register afterwards
     ?                     if the register is 0, stop here (the next step is skipped)
     << 16, & 7, = 1       w = operation on the value            napi  0 below the smallest NAPI id
-    shinfo                the end of the packet's buffer, where struct skb_shared_info lies
+    shinfo                the end of the packet's buffer, where struct skb_shared_info lies; ?N skips N instructions
     -1                    the value is the constant -1          queue  -1 for "no queue"
 
     ("sk_buff", "ifindex")    sk_buff.dev   ?   net_device.ifindex
@@ -93,7 +93,7 @@ SOCK: Final[dict[str, Recipe]] = {
     "dst_ip4":         ("*sock_common.skc_daddr:4",                         4, ""),
     "dst_ip6":         ("*@sock_common.skc_v6_daddr:4",                     4, ""),
     "state":           ("sock_common.skc_state",                            1, ""),
-    "rx_queue_mapping": ("sock_common.skc_rx_queue_mapping queue",          4, ""),
+    "rx_queue_mapping": ("sock_common.skc_rx_queue_mapping queue",          0, ""),
 }
 TCP_SOCK: Final[dict[str, Recipe]] = {
     name: (f"tcp_sock.{name}", 0, "") for name in (
@@ -153,6 +153,46 @@ CGROUP_SOCKOPT: Final[dict[str, Recipe]] = {
     "level":           ("bpf_sockopt_kern.level",                           4, "bpf_sockopt_kern.level"),
     "optname":         ("bpf_sockopt_kern.optname",                         4, "bpf_sockopt_kern.optname"),
     "optlen":          ("bpf_sockopt_kern.optlen",                          4, "bpf_sockopt_kern.optlen"),
+    "retval":          ("bpf_sockopt_kern.current_task task_struct.bpf_ctx bpf_cg_run_ctx.retval", 4,
+                        "nested:bpf_sockopt_kern.tmp_reg"),
+}
+CGROUP_SYSCTL: Final[dict[str, Recipe]] = {
+    "write":           ("*bpf_sysctl_kern.write:4",                         4, ""),
+    "file_pos":        ("bpf_sysctl_kern.ppos *0:4",                        4, "nested:bpf_sysctl_kern.tmp_reg"),
+}
+# `full:` members are read from a full socket only, and are 0 otherwise (sock_ops.py).
+_OPS_SK: Final = "bpf_sock_ops_kern.sk"
+SOCK_OPS: Final[dict[str, Recipe]] = {
+    "op":              ("bpf_sock_ops_kern.op",                             1, ""),
+    "reply":           ("bpf_sock_ops_kern.reply:4",                        4, "bpf_sock_ops_kern.reply:4"),
+    "args":            ("@bpf_sock_ops_kern.reply+4:4",                     4, ""),
+    "family":          (_OPS_SK + " sock_common.skc_family",                2, ""),
+    "remote_ip4":      (_OPS_SK + " sock_common.skc_daddr",                 4, ""),
+    "local_ip4":       (_OPS_SK + " sock_common.skc_rcv_saddr",             4, ""),
+    "remote_ip6":      (_OPS_SK + " @sock_common.skc_v6_daddr:4",           4, ""),
+    "local_ip6":       (_OPS_SK + " @sock_common.skc_v6_rcv_saddr:4",       4, ""),
+    "remote_port":     (_OPS_SK + " sock_common.skc_dport << 16",           2, ""),
+    "local_port":      (_OPS_SK + " sock_common.skc_num",                   2, ""),
+    "is_fullsock":     ("bpf_sock_ops_kern.is_fullsock",                    1, ""),
+    "state":           (_OPS_SK + " sock_common.skc_state",                 1, ""),
+    "rtt_min":         ("rtt:tcp_sock.rtt_min+minmax_sample.v:4",          4, ""),
+    "bpf_sock_ops_cb_flags": ("full:tcp_sock.bpf_sock_ops_cb_flags",        1, ""),
+    "sk_txhash":       ("full:sock.sk_txhash",                              4, "full:sock.sk_txhash"),
+    **{name: (f"full:tcp_sock.{name}", 0, "") for name in (
+        "snd_cwnd srtt_us snd_ssthresh rcv_nxt snd_nxt snd_una mss_cache ecn_flags rate_delivered rate_interval_us "
+        "packets_out retrans_out total_retrans segs_in data_segs_in segs_out data_segs_out lost_out sacked_out "
+        "bytes_received bytes_acked").split()},
+    "sk":              ("full:",                                            8, ""),
+    "skb_data":        ("bpf_sock_ops_kern.skb ? sk_buff.data",             8, ""),
+    "skb_data_end":    ("bpf_sock_ops_kern.skb_data_end",                   8, ""),
+    "skb_len":         ("bpf_sock_ops_kern.skb ? sk_buff.len",              4, ""),
+    "skb_tcp_flags":   ("bpf_sock_ops_kern.skb ? sk_buff.cb+tcp_skb_cb.tcp_flags", 0, ""),
+    "skb_hwtstamp":    ("bpf_sock_ops_kern.skb ?4 shinfo skb_shared_info.hwtstamps", 8, ""),
+}
+SK_SKB: Final[dict[str, Recipe]] = {
+    **SK_BUFF,
+    "cb":              ("@sk_buff.cb+sk_skb_cb.data",                       0, "@sk_buff.cb+sk_skb_cb.data"),
+    "data_end":        ("linear_end",                                       8, ""),
 }
 SOCK_ADDR: Final[dict[str, Recipe]] = {
     "user_family":     ("bpf_sock_addr_kern.uaddr sockaddr.sa_family",      2, ""),
@@ -160,19 +200,20 @@ SOCK_ADDR: Final[dict[str, Recipe]] = {
     "type":            ("bpf_sock_addr_kern.sk sock.sk_type",               2, ""),
     "protocol":        ("bpf_sock_addr_kern.sk sock.sk_protocol",           2, ""),
     "sk":              ("bpf_sock_addr_kern.sk",                            8, ""),
-    "user_ip4":        ("bpf_sock_addr_kern.uaddr *sockaddr_in.sin_addr:4", 4, "nested"),
-    "user_ip6":        ("bpf_sock_addr_kern.uaddr *@sockaddr_in6.sin6_addr:4", 4, "nested"),
-    "user_port":       ("bpf_sock_addr_kern.uaddr *sockaddr_in6.sin6_port:2", 2, "nested"),
-    "msg_src_ip4":     ("bpf_sock_addr_kern.t_ctx *0:4",                    4, "nested"),
-    "msg_src_ip6":     ("bpf_sock_addr_kern.t_ctx *@0:4",                   4, "nested"),
+    "user_ip4":        ("bpf_sock_addr_kern.uaddr *sockaddr_in.sin_addr:4", 4, "nested:bpf_sock_addr_kern.tmp_reg"),
+    "user_ip6":        ("bpf_sock_addr_kern.uaddr *@sockaddr_in6.sin6_addr:4", 4, "nested:bpf_sock_addr_kern.tmp_reg"),
+    "user_port":       ("bpf_sock_addr_kern.uaddr *sockaddr_in6.sin6_port:2", 2, "nested:bpf_sock_addr_kern.tmp_reg"),
+    "msg_src_ip4":     ("bpf_sock_addr_kern.t_ctx *0:4",                    4, "nested:bpf_sock_addr_kern.tmp_reg"),
+    "msg_src_ip6":     ("bpf_sock_addr_kern.t_ctx *@0:4",                   4, "nested:bpf_sock_addr_kern.tmp_reg"),
 }
 
 _SKB_TYPES: Final = ("socket_filter", "cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "sched_cls",
-                     "sched_act", "sk_skb")
+                     "sched_act")
 BY_TYPE: Final[dict[str, dict[str, Recipe]]] = {
     **{name: SK_BUFF for name in _SKB_TYPES},
     "flow_dissector": FLOW, "xdp": XDP, "cgroup_sock": SOCK, "sk_msg": SK_MSG, "sk_reuseport": SK_REUSEPORT,
     "sk_lookup": SK_LOOKUP, "perf_event": PERF_EVENT, "cgroup_sockopt": CGROUP_SOCKOPT, "cgroup_sock_addr": SOCK_ADDR,
+    "cgroup_sysctl": CGROUP_SYSCTL, "sock_ops": SOCK_OPS, "sk_skb": SK_SKB,
 }
 BY_POINTER: Final[dict[str, dict[str, Recipe]]] = {
     "socket": SOCK, "sock_common": SOCK, "tcp_sock": TCP_SOCK, "xdp_sock": XDP_SOCK,

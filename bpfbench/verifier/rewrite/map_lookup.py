@@ -38,6 +38,8 @@ def inline_lookup(view: MapView, layout: KernelLayout, bypass_v1: bool, version:
         return _lines(_array_of_maps(view, layout, bypass_v1))
     if kind in ("hash", "hash_of_maps", "lru_hash") or (kind == "percpu_hash" and version >= (6, 10)):
         return _hash(view, layout)
+    if kind == "xskmap":
+        return _lines(_xskmap(view, layout))
     return None
 
 
@@ -84,6 +86,12 @@ def _array_of_maps(view: MapView, layout: KernelLayout, bypass_v1: bool) -> list
     values, _ = layout.member("bpf_array.value")
     return [op(0x07, 1, 0, 0, values), op(0x61, 0, 2), *_bound(view, 5, bypass_v1), _scale(8), op(0x0F, 0, 1),
             op(0x79, 0, 0), op(0x15, 0, 0, 1, 0), op(0x05, 0, 0, 1), op(0xB7, 0)]
+
+
+def _xskmap(view: MapView, layout: KernelLayout) -> list[Instruction]:
+    sockets, _ = layout.member("xsk_map.xsk_map")
+    return [op(0x61, 0, 2), op(0x35, 0, 0, 5, view.max_entries), op(0x67, 0, 0, 0, 3), op(0x07, 1, 0, 0, sockets),
+            op(0x0F, 0, 1), op(0x79, 0, 0), op(0x05, 0, 0, 1), op(0xB7, 0)]
 
 
 def _hash(view: MapView, layout: KernelLayout) -> list[Line]:

@@ -14,16 +14,19 @@ from __future__ import annotations
 from bpfbench.isa import ops
 from bpfbench.verifier.rewrite.body import Body, Line, op
 
+# A 32-bit compare-and-exchange that fails leaves the old r0 on every machine, so that one is extended everywhere.
 NEEDS_ZEXT = frozenset(("arm", "mips64", "ppc64", "riscv64"))
 
 
-def insert_zext(body: Body) -> None:
-    """After every original 32-bit result that the verifier marked."""
+def insert_zext(body: Body, all_results: bool) -> None:
+    """After every original 32-bit result that the verifier marked, or only after compare-and-exchange."""
     patches: dict[int, list[Line]] = {}
     for i, line in enumerate(body.lines):
         if line.hint is None or line.pc < 0 or not line.hint.zext:
             continue
         insn = line.insn
+        if not all_results and not (insn.kind == ops.ATOMIC and insn.op.fn == ops.CMPXCHG):
+            continue
         target = insn.src if insn.kind == ops.ATOMIC else insn.dst
         if insn.kind == ops.ATOMIC and insn.op.fn == ops.CMPXCHG:
             target = 0
