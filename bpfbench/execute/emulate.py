@@ -123,6 +123,7 @@ class Emulator:
         self.next_image = IMAGE
         self.done = CALLOUTS + CALLOUT_ROOM - CALLOUT_STEP
         self.executed = 0
+        self.depth = 0                             # runs inside of runs: callbacks and tail calls
         self.stack = runtime.memory.add("stack", STACK_SIZE)
         self.uc = self._machine()
         self.entry = self.place(program)
@@ -234,8 +235,13 @@ class Emulator:
         # Unicorn 2.1 mistranslates MIPS code of more than some 340 instructions in a row, but not while it counts
         count = MIPS_COUNT if self.target == "mips64" else 0
         while True:
-            left = max(self.deadline - time.monotonic(), 0.001)
-            self.uc.emu_start(at, self.done, timeout=int(left * 1e6), count=count)
+            # the clock of the outermost run stops a nested one too; Unicorn cannot have two
+            left = max(self.deadline - time.monotonic(), 0.001) if self.depth == 0 else 0
+            self.depth += 1
+            try:
+                self.uc.emu_start(at, self.done, timeout=int(left * 1e6), count=count)
+            finally:
+                self.depth -= 1
             # QEMU yields at PPC64's `or rx, rx, rx`, which on hardware sets a thread's priority besides
             at = self.uc.reg_read(self.host.extra[3]) if self.target == "ppc64" else self.done
             failed = self.calls.fault is not None or self.calls.error is not None

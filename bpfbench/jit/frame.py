@@ -82,7 +82,8 @@ def body(t: Target, spans: list[Span]) -> None:
         try:
             rule = lower(t, insn)
         except MachineError as error:
-            raise JitError(error.message, Where(pc=t.unit.start + pc)) from None
+            place = Where(pc=t.unit.start + pc)
+            raise JitError(f"{t.name} cannot encode '{insn.op.name}': {error.message}", place) from None
         for slot in range(pc + 1, pc + t.consumed + 1):
             offsets[slot] = t.asm.here
         if keep:
