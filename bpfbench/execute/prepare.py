@@ -40,14 +40,16 @@ Line = tuple[Instruction, int | None]
 
 @final
 class Prepared:
-    """`program` to compile, with `facts`; `entries` original slot of a function -> its slot now."""
+    """`program` to compile, with `facts`; `entries` original slot of a function -> its slot now; `origin` the original
+    slot of each slot now."""
 
-    __slots__ = ("program", "facts", "entries")
+    __slots__ = ("program", "facts", "entries", "origin")
 
-    def __init__(self, program: Program, facts: Facts, entries: dict[int, int]) -> None:
+    def __init__(self, program: Program, facts: Facts, entries: dict[int, int], origin: list[int]) -> None:
         self.program = program
         self.facts = facts
         self.entries = entries
+        self.origin = origin
 
 
 def make(name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Instruction:
@@ -58,6 +60,7 @@ def prepare(program: Program) -> Prepared:
     """The program rewritten for execution.  Raises what the code generator raises for instructions it has not."""
     functions = partition(program.insns, False, dict(program.symbols))
     insns: list[Instruction | None] = []
+    origin: list[int] = []                           # new slot -> original slot
     targets: list[tuple[int, int]] = []              # (new slot of the instruction, original slot it goes to)
     place: dict[int, int] = {}                       # original slot -> new slot, for jumps
     entries: dict[int, int] = {}                     # the same for calls, in front of what a function begins with
@@ -70,17 +73,19 @@ def prepare(program: Program) -> Prepared:
             if insn is None:
                 continue
             place[pc] = len(insns)
+            origin += [function.start] * (len(insns) - len(origin))
             for line, target in expand(insn, pc, function.index == 0):
                 if target is not None:
                     targets.append((len(insns), target))
                 insns.append(line)
                 if line.op.wide:
                     insns.append(None)
+            origin += [pc] * (len(insns) - len(origin))
     for at, target in targets:
         _link(insns, at, target, place, entries)
     ready = Program(insns, program.type, program.name, program.license, program.maps)
     count = len(functions)
-    return Prepared(ready, Facts([STACK + 8] * count, [False] * count), entries)
+    return Prepared(ready, Facts([STACK + 8] * count, [False] * count), entries, origin)
 
 
 def _link(
