@@ -239,6 +239,10 @@ def _numbers(w: Walk, insn: Instruction, wide: bool, regs: list[RegState], a: Re
     fn, dst = insn.op.fn, insn.dst
     if not w.k.arith.models(fn, wide, b.scalar):
         regs[dst] = w.unknown_reg
+        if not wide and w.k.arith.gen == 0 and not b.scalar.m & U32_MAX:
+            s = UNKNOWN.copy()
+            bounds.zext32(s)
+            regs[dst] = w.unknown_reg.with_scalar(bounds.deduce(s, w.k.deduce))
         return
     if fn in (ops.ADD, ops.SUB):
         speculation.number_alu(w, insn)

@@ -75,9 +75,9 @@ def _ranges(s: Scalar) -> list[str]:
 
 def _ranges_61(s: Scalar) -> list[str]:
     out: list[str] = []
-    if s.smin != s.umin and s.smin != S64_MIN:
+    if s.smin & U64_MAX != s.umin and s.smin != S64_MIN:
         out.append(f"smin={s.smin}")
-    if s.smax != s.umax and s.smax != S64_MAX:
+    if s.smax & U64_MAX != s.umax and s.smax != S64_MAX:
         out.append(f"smax={s.smax}")
     if s.umin != 0:
         out.append(f"umin={s.umin}")
@@ -156,15 +156,14 @@ def _register_61(r: rs.RegState, frame: int) -> str:
     if kind in (rs.SCALAR, rs.STACK) and s.m == 0:
         if kind == rs.SCALAR:
             return text + str(s64(s.v + r.off))
-        named = f"[{r.frame}]" if frame != r.frame else ""
-        return f"fp{named}{s64(s.v + r.off)}"
+        return f"fp{s64(s.v + r.off)}"
     text += rs.kind_text(kind, 0)
     if base == rs.BTF_ID:
         text += r.struct
     out: list[str] = []
     if r.id:
         out.append(f"id={r.id}")
-    if r.ref:
+    if r.ref and base in (rs.SOCKET, rs.TCP_SOCK, rs.MEM, rs.BTF_ID):
         out.append(f"ref_obj_id={r.ref}")
     if kind != rs.SCALAR:
         out.append(f"off={r.off}")

@@ -69,6 +69,8 @@ def _equal(a: Scalar, b: Scalar, low: bool, how: int) -> int:
     if low:
         if not a.m & U32_MAX and not b.m & U32_MAX:
             return 1 if (a.v ^ b.v) & U32_MAX == 0 else 0
+        if how == JUST_CONST:
+            return -1
         if how == BITS_TOO and not tnum.overlap(tnum.cast((a.v, a.m), 4), tnum.cast((b.v, b.m), 4)):
             return 0
         if a.u32min > b.u32max or a.u32max < b.u32min or a.s32min > b.s32max or a.s32max < b.s32min:
@@ -76,6 +78,8 @@ def _equal(a: Scalar, b: Scalar, low: bool, how: int) -> int:
         return -1
     if not a.m and not b.m:
         return 1 if a.v == b.v else 0
+    if how == JUST_CONST:
+        return -1
     if how == BITS_TOO and not tnum.overlap((a.v, a.m), (b.v, b.m)):
         return 0
     if a.umin > b.umax or a.umax < b.umin or a.smin > b.smax or a.smax < b.smin:
