@@ -294,14 +294,21 @@ class Mips64Target(Target):
         self.shift_wide(ops.LSH, rd, rd, shift)
 
     def mov_address(self, dst: int, kind: str, symbol: str, addend: int) -> None:
-        """Always six instructions: the address is not known yet."""
+        """The address is not known yet.  In the kernel it is 0x9800_0000_xxxx_xxxx (memory) or 0xc000_0000_xxxx_xxxx
+        (vmalloc), for which `mov_wide` takes five instructions; elsewhere it may need six."""
         rd = REG[dst]
         self.clobbered.add(rd)
-        self.relocate(self.here, 24, kind, symbol, "abs64", addend)
-        self.emit(LUI, rd, 0)
-        for _ in range(2):
+        if self.has("user_space"):
+            self.relocate(self.here, 24, kind, symbol, "abs64", addend)
+            self.emit(LUI, rd, 0)
             self.emit(ORI, rd, rd, 0)
             self.emit(DSLL, rd, rd, 16)
+        else:
+            self.relocate(self.here, 20, kind, symbol, "abs16_32", addend)
+            self.emit(ORI, rd, ZERO, 0)
+            self.emit(DSLL32, rd, rd, 0)
+        self.emit(ORI, rd, rd, 0)
+        self.emit(DSLL, rd, rd, 16)
         self.emit(ORI, rd, rd, 0)
 
     def zext(self, dst: int, src: int) -> None:
@@ -731,10 +738,12 @@ class Mips64Target(Target):
             if (base + at + 4 ^ value) & ~0x0FFF_FFFF:
                 raise JitError(f"mips64: a jump at {base + at:#x} does not reach {value:#x}")
             word = word & ~0x03FF_FFFF | value >> 2 & 0x03FF_FFFF
-        elif relocation.form == "abs64":
-            for k, step in enumerate((0, 4, 12, 20)):
-                half = value >> (48 - 16 * k) & 0xFFFF
-                code[at + step : at + step + 2] = half.to_bytes(2, "little")
+        elif relocation.form in ("abs64", "abs16_32"):
+            whole = relocation.form == "abs64"
+            if not whole and value >> 32 & 0xFFFF:
+                raise JitError(f"mips64: {relocation.symbol} at {value:#x}: bits 32 to 47 are not zero")
+            for shift, step in ((48, 0), (32, 4), (16, 12), (0, 20)) if whole else ((48, 0), (16, 8), (0, 16)):
+                code[at + step : at + step + 2] = (value >> shift & 0xFFFF).to_bytes(2, "little")
             return
         else:
             if 0x8000_0000 <= value < 0xFFFF_FFFF_8000_0000:
