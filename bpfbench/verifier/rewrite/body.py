@@ -39,7 +39,7 @@ class Line:
     `imm`.
     """
 
-    __slots__ = ("insn", "pc", "hint", "target", "symbol", "moved_to", "at", "function")
+    __slots__ = ("insn", "pc", "hint", "target", "symbol", "moved_to", "at", "function", "patched")
 
     def __init__(self, insn: Instruction, pc: int = -1, hint: Hint | None = None, symbol: str = "") -> None:
         self.insn = insn
@@ -50,6 +50,7 @@ class Line:
         self.moved_to: Line | None = None
         self.at = 0
         self.function = -1              # number of the function that begins here
+        self.patched = False            # put in or moved by a pass
 
     def copy(self) -> Line:
         """The same instruction as another line, for a patch that does not begin with it."""
@@ -123,6 +124,8 @@ class Body:
             after = old[i + 1] if i + 1 < len(old) else None
             new = [line.copy() if new_line is line and at else new_line for at, new_line in enumerate(new)]
             _link(new, after)
+            for new_line in new:
+                new_line.patched = True
             if new[0] is not line:
                 line.moved_to = new[0]
                 new[0].function = max(line.function, new[0].function)

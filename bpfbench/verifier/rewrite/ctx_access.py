@@ -51,6 +51,8 @@ def unclone_prologue(body: Body, prog: Program, hints: Hints, layout: KernelLayo
             line.target = whole[i + 1 + line.insn.jump]
     patch[0].function, first.function = 0, -1
     pull.symbol = "bpf_skb_pull_data"
+    for line in whole:
+        line.patched = True
     body.lines[:1] = whole
 
 

@@ -107,9 +107,11 @@ def from_walk(walk: Walk) -> Hints:
         hint.nospec, hint.nospec_result = aux.nospec, aux.nospec_result
         hint.alu_state, hint.alu_limit = aux.alu_state, aux.alu_limit
         hint.sanitize_spill = aux.sanitize_spill
-        hint.zext = aux.zext
         insns.append(hint)
     functions = [Function(sub.start, sub.stack_depth, sub.fastcall_off) for sub in walk.subprogs]
+    from bpfbench.verifier.rewrite.subregs import mark
+
+    mark(walk.prog.insns, insns, [f.start for f in functions], walk.prog.type, walk.k.version)
     hints = Hints(insns, functions)
     hints.writes_packet = walk.seen_direct_write
     hints.privileged = walk.bpf_capable

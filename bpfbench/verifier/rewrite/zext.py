@@ -13,24 +13,23 @@ from __future__ import annotations
 
 from bpfbench.isa import ops
 from bpfbench.verifier.rewrite.body import Body, Line, op
+from bpfbench.verifier.rewrite.subregs import definition
 
 # A 32-bit compare-and-exchange that fails leaves the old r0 on every machine, so that one is extended everywhere.
 NEEDS_ZEXT = frozenset(("arm", "mips64", "ppc64", "riscv64"))
 
 
 def insert_zext(body: Body, all_results: bool) -> None:
-    """After every original 32-bit result that the verifier marked, or only after compare-and-exchange."""
+    """After every 32-bit result whose upper half matters, or (not `all_results`) after compare-and-exchange only.
+
+    Of what earlier passes put in, the kernel does not know more than that it is 32 bits wide, so it is all extended.
+    """
     patches: dict[int, list[Line]] = {}
     for i, line in enumerate(body.lines):
-        if line.hint is None or line.pc < 0 or not line.hint.zext:
-            continue
         insn = line.insn
-        if not all_results and not (insn.kind == ops.ATOMIC and insn.op.fn == ops.CMPXCHG):
-            continue
-        target = insn.src if insn.kind == ops.ATOMIC else insn.dst
-        if insn.kind == ops.ATOMIC and insn.op.fn == ops.CMPXCHG:
-            target = 0
-        if insn.kind == ops.ALU32 and insn.op.fn == ops.MOV and not insn.op.imm and insn.imm == 1:
-            continue
-        patches[i] = [line, Line(op(0xBC, target, target, 0, 1))]
+        target, narrow = definition(insn)
+        exchange = insn.kind == ops.ATOMIC and insn.op.fn == ops.CMPXCHG
+        wanted = narrow if line.patched or line.hint is None else line.hint.zext
+        if wanted and target >= 0 and (all_results or exchange):
+            patches[i] = [line, Line(op(0xBC, target, target, 0, 1))]
     body.rebuild(patches)
