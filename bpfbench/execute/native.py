@@ -30,6 +30,7 @@ from typing import Any, Final, final
 
 from bpfbench.errors import BpfbenchError, ExecuteError, NotSupported
 from bpfbench.execute.host_memory import MAP_FAILED, PAGE, HostMemory, libc, sync
+from bpfbench.execute.prepare import Prepared
 from bpfbench.execute.shared import Calls, compile_for, map_symbol, symbol_number
 from bpfbench.execute.snapshot import Snapshot, give, moved, take
 from bpfbench.interp.machine import Result
@@ -43,6 +44,8 @@ from bpfbench.program.program import Program
 HOSTS: Final = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 5)
 DEFAULT_SECONDS: Final = 10.0
+# told of an image when it is in place: the program, what was compiled, where it lies
+Placement = Callable[[Program, Prepared, Linked], None]
 STUB_SIZE: Final = 32
 STACK_ROOM: Final = 8 << 20          # what a main thread's stack may grow to
 
@@ -115,9 +118,10 @@ def aligned_call(address: int) -> bytes:
 class Native:
     """One run in this process; programs that are tail called are compiled when they are reached."""
 
-    def __init__(self, program: Program, runtime: Runtime, target: str) -> None:
+    def __init__(self, program: Program, runtime: Runtime, target: str, placed: Placement | None = None) -> None:
         self.runtime = runtime
         self.target = target
+        self.placed = placed
         self.calls = Calls(runtime, self.tail_call)
         self.callbacks: dict[str, Any] = {}        # symbol -> the ctypes function, kept alive
         self.images: dict[int, tuple[Linked, CodeMemory]] = {}
@@ -130,7 +134,7 @@ class Native:
         known = self.images.get(id(program))
         if known is not None:
             return known[0].entry
-        _, code = compile_for(program, self.target)
+        ready, code = compile_for(program, self.target)
         stubs_at = len(code.bytes) + STUB_SIZE & ~(STUB_SIZE - 1)
         room = CodeMemory(stubs_at + STUB_SIZE * (len(code.relocations) + 1))
         stubs: dict[str, int] = {}                 # symbol -> address of its stub
@@ -148,6 +152,8 @@ class Native:
         linked = link(code, room.address, resolve)
         room.write(linked.bytes.ljust(stubs_at, b"\xcc") + written)
         room.seal()
+        if self.placed is not None:
+            self.placed(program, ready, linked)
         self.images[id(program)] = (linked, room)
         return linked.entry
 
@@ -213,19 +219,21 @@ def _stack_bounds() -> tuple[int, int]:
 def run(
     prog: Program, data: bytes | str = b"", ctx: ContextGiven = None, maps: object = None, cpus: int = 1, seed: int = 0,
     verification: Any = None, in_process: bool = False, seconds: float = DEFAULT_SECONDS,
+    placed: Placement | None = None,
 ) -> Result:  # fmt: skip
     """Run `prog` natively; arguments and result as of `interp.run`.
 
     `verification`  of this very program; the verifier is asked if it is missing.  A program it refuses is not run.
     `in_process`    run in the calling process instead of a child (a crash then ends it)
     `seconds`       after which the child is stopped
+    `placed`        told of each image before it runs (for debuggers and profilers), in the process that runs it
     Raises ExecuteError (refused, crashed, too slow), JitError, NotSupported.
     """
     target = host_target()
     _must_be_accepted(prog, verification)
     if in_process:
-        return _result(prog, _inside(prog, data, ctx, maps, cpus, seed, target))
-    return _result(prog, _in_child(lambda: _inside(prog, data, ctx, maps, cpus, seed, target), seconds))
+        return _result(prog, _inside(prog, data, ctx, maps, cpus, seed, target, placed))
+    return _result(prog, _in_child(lambda: _inside(prog, data, ctx, maps, cpus, seed, target, placed), seconds))
 
 
 def _must_be_accepted(prog: Program, verification: Any) -> None:
@@ -253,12 +261,13 @@ class Ended:
 
 
 def _inside(
-    prog: Program, data: bytes | str, ctx: ContextGiven, maps: object, cpus: int, seed: int, target: str
+    prog: Program, data: bytes | str, ctx: ContextGiven, maps: object, cpus: int, seed: int, target: str,
+    placed: Placement | None = None,
 ) -> Ended:
     """The run itself, in whatever process this is."""
     memory = HostMemory(real=True)
     runtime = surroundings(prog, data, ctx, moved(maps, memory), cpus, seed, memory)
-    engine = Native(prog, runtime, target)
+    engine = Native(prog, runtime, target, placed)
     try:
         r0 = engine.start()
         trap = engine.calls.fault
