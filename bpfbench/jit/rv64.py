@@ -29,6 +29,7 @@ from bpfbench.machine.rv64 import A0, A1, A2, A5, A6, FP, NAMES, RA, RV64, S6, S
 REG: Final = [A5, A0, A1, A2, 13, 14, 9, 18, 19, 20, 21, 5]
 TRACKED: Final = (9, 18, 19, 20, 21, S6)        # callee-saved registers in the order of their slots
 MAX_TAIL_CALLS: Final = 33
+ORDINARY_ADDRESS: Final = 0xFF60_0000_0A1B_2C00     # what kmalloc returns looks like this
 THREAD_INFO_CPU: Final = 32                     # offsetof(struct thread_info, cpu)
 
 # fn -> rows for (32, 64) bits; addition and logic use the 64-bit form for both
@@ -332,8 +333,13 @@ class Rv64Target(Target):
     def mov_address(self, dst: int, kind: str, symbol: str, addend: int) -> None:
         if kind != "function" and symbol in self.addresses:
             self.imm(REG[dst], s64(self.addresses[symbol] + addend))
-            return
-        self.emit_address(REG[dst], kind, symbol, addend)
+        elif kind == "function" or self.has("user_space"):
+            self.emit_address(REG[dst], kind, symbol, addend)
+        else:
+            # the kernel builds the address as a constant, whose length depends on it: assume an ordinary one
+            start = self.here
+            self.imm(REG[dst], s64(ORDINARY_ADDRESS))
+            self.relocate(start, self.here - start, kind, symbol, "constant", addend)
 
     def emit_address(self, rd: int, kind: str, symbol: str, addend: int = 0) -> None:
         self.relocate(self.here, 8, kind, symbol, "pcrel", addend)
@@ -656,6 +662,8 @@ class Rv64Target(Target):
     def patch(cls, code: bytearray, relocation: Relocation, base: int, value: int) -> None:
         at = relocation.offset
         value += relocation.addend
+        if relocation.form == "constant":
+            raise JitError("a constant of another length cannot be put in its place; compile with 'user_space'")
         distance = s64(value - base - at)
         if not -(1 << 31) - (1 << 11) <= distance < (1 << 31) - (1 << 11):
             raise JitError(f"{relocation.symbol} is out of reach of auipc")
