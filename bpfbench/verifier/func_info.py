@@ -23,7 +23,7 @@ def read_func_info(w: Walk) -> None:
         number = w.subprog_starting(at) if at < len(w.insns) else -1
         if number < 0:
             continue
-        name, linkage, args = function_of(prog.btf, type_id)
+        name, linkage, args = function_of(prog.btf, type_id, prog.type)
         sub = w.subprogs[number]
         sub.name = name
         sub.is_global = linkage == 1 and number > 0
