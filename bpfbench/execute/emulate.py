@@ -136,7 +136,7 @@ class Emulator:
         if host.cpu is not None:
             uc.ctl_set_cpu_model(host.cpu)
         if self.target == "ppc64":
-            uc.ctl_tlb_mode(unicorn.UC_TLB_VIRTUAL)     # its own MMU would want page tables
+            uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)     # its own MMU would want page tables
         uc.mem_map(IMAGE, 0x200_0000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         uc.mem_map(CALLOUTS, CALLOUT_ROOM, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         for at in range(CALLOUTS, CALLOUTS + 0x4000, CALLOUT_STEP):

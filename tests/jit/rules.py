@@ -7,8 +7,11 @@ from typing import Any
 
 from bpfbench import assemble
 from bpfbench.errors import BpfbenchError
+from bpfbench.execute import run
 from bpfbench.jit import compile_program, jit_record
 from bpfbench.jit.code import Code
+
+from .random_programs import random_program
 
 
 def compiled(text: str, target: str, kernel: str, zext_inserted: bool = True, **options: Any) -> Code:
@@ -40,3 +43,15 @@ def unequal(lines: Iterable[dict[str, Any]], target: str, kernel: str) -> tuple[
         if ours != image:
             different.append(record["name"])
     return count, different
+
+
+def disagreements(target: str, seeds: range) -> list[str]:
+    """Random programs whose result under emulation is not the interpreter's."""
+    found = []
+    for seed in seeds:
+        program = random_program(seed)
+        expected, got = run(program), run(program, engine=f"emulate:{target}")
+        assert expected.trap is None
+        if got.trap is not None or got.r0 != expected.r0:
+            found.append(f"{program.name}: {got}, interpreter {expected}")
+    return found

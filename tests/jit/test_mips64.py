@@ -10,7 +10,7 @@ import pytest
 from bpfbench.jit import jit_record
 from bpfbench.jit.link import link
 
-from .rules import compiled, native, unequal
+from .rules import compiled, disagreements, native, unequal
 
 KERNEL = "linux-6.1"
 Records = Callable[[str], Iterator[dict[str, Any]]]
@@ -87,3 +87,7 @@ def test_jumps_are_relocated_to_where_the_image_stands(records: Records) -> None
 def test_recorded_programs(records: Records) -> None:
     count, different = unequal(records("kernel-jit/mips64el-linux-6.1"), "mips64", KERNEL)
     assert count and not different
+
+
+def test_random_programs_agree_with_the_interpreter() -> None:
+    assert disagreements("mips64", range(120)) == []

@@ -10,7 +10,7 @@ import pytest
 from bpfbench.jit import jit_record
 from bpfbench.jit.link import link
 
-from .rules import compiled, native, unequal
+from .rules import compiled, disagreements, native, unequal
 
 KERNEL = "linux-6.1"
 Records = Callable[[str], Iterator[dict[str, Any]]]
@@ -92,3 +92,7 @@ def test_newer_kernels_pad_wide_constants_only_while_measuring() -> None:
 def test_recorded_programs(records: Records) -> None:
     count, different = unequal(records("kernel-jit/powerpc64le-linux-6.1"), "ppc64", KERNEL)
     assert count and not different
+
+
+def test_random_programs_agree_with_the_interpreter() -> None:
+    assert disagreements("ppc64", range(120)) == []
