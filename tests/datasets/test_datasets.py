@@ -116,3 +116,13 @@ def test_checksums_of_captured_packets_are_right(datasets: Path) -> None:
                 total = (total & 0xFFFF) + (total >> 16)
                 good, bad = (good + 1, bad) if (total & 0xFFFF) + (total >> 16) == 0xFFFF else (good, bad + 1)
     assert good > 100 and bad == 1
+
+
+@pytest.mark.usefixtures("live_kernel")
+def test_the_running_kernel_takes_the_types_of_every_object(datasets: Path) -> None:
+    from bpfbench.kernel import syscall
+
+    for path in sorted(datasets.glob("*.o")):
+        btf = load(path).btf
+        assert btf is not None
+        syscall.load_btf(btf.to_bytes()).close()
