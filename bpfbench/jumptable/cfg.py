@@ -315,11 +315,11 @@ def straight_line(image: Image, addr: int, window: int = 64) -> Cfg:
 
     It stops at an unconditional branch and ignores every join, since nothing is known yet about who jumps here.
     """
-    words = image.words(addr - 4 * window, window + 1) if image.segment(addr - 4 * window) else []
-    if len(words) < window + 1:
-        seg = image.segment(addr)
-        first = max(addr - 4 * window, (seg.addr + 3) & ~3) if seg else addr
-        words = image.words(first, (addr - first) // 4 + 1)
+    seg = image.segment(addr)
+    first = max(addr - 4 * window, (seg.addr + 3) & ~3) if seg is not None else addr
+    words = image.words(first, (addr - first) // 4 + 1)
+    if len(words) != (addr - first) // 4 + 1:                # overlapping or truncated segments: just the branch
+        words = image.words(addr, 1) or [0xD61F0000]
     k = len(words) - 1
     while k > 0:
         op = a64.decode(words[k - 1]).op

@@ -109,7 +109,18 @@ def discover(image: Image) -> FunctionMap:
         if s.kind == "NOTYPE" and s.addr and not s.local and image.executable(s.addr) and not s.addr & 3:
             names.setdefault(s.addr, s.name)
             unsized.add(s.addr)
-    return FunctionMap(_fill_gaps(image, out, ranges, names, unsized))
+    return FunctionMap(_in_file(image, _fill_gaps(image, out, ranges, names, unsized)))
+
+
+def _in_file(image: Image, functions: list[Function]) -> list[Function]:
+    """Clips ranges to the bytes that are there; drops those that do not begin in the file."""
+    out = []
+    for f in functions:
+        seg = image.segment(f.start)
+        if seg is not None and f.start < seg.addr + seg.filesz:
+            f.end = min(f.end, seg.addr + seg.filesz)
+            out.append(f)
+    return out
 
 
 def _without_overlap(functions: list[Function]) -> list[Function]:

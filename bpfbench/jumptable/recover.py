@@ -107,6 +107,7 @@ class Recovery:
         for turn in range(ROUNDS):
             cfg = Cfg(self.image, owner, targets, self.noreturn, data)
             before = before or cfg
+            branches = [b for b in branches if b.addr < cfg.end]
             slicer = Slicer(self.image, cfg)
             ranges = Ranges(cfg, slicer)
             new: dict[int, list[int]] = {}
