@@ -23,6 +23,7 @@ from bpfbench.trace import Trace
 from bpfbench.verifier import checks, progtypes
 from bpfbench.verifier.depth import check_stack_depth
 from bpfbench.verifier.features import Features, features
+from bpfbench.verifier.kfunc_calls import check_eliminated
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer, Recorder
 from bpfbench.verifier.walk import EINVAL, ERRNO_NAMES, Refuse, Walk
@@ -252,6 +253,10 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
         walk_main(w, code, strange)
     walking[0] = False
     check_stack_depth(w)
+    for pc, insn in enumerate(insns):
+        if insn is not None and insn.kind == ops.CALL_KFUNC and insn.imm == 0 and w.aux[pc].seen:
+            raise w.refuse("invalid kernel function call not eliminated in verifier pass", EINVAL)
+    check_eliminated(w)
 
 
 def _newer(since: str, version: tuple[int, int]) -> bool:
