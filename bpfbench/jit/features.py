@@ -55,7 +55,7 @@ FEATURES: Final[dict[tuple[str, str], dict[str, bool]]] = {
 }
 NAMES: Final = (
     "ibt return_thunk retpoline retpoline_config sls bmi2 smp pac bti lse shadow_stack zba zbb rvc zbkb zacas idiv "
-    "mips_r6 mips_r2 power9 power10 masked_shifts own_routines store_barrier"
+    "mips_r6 mips_r2 power9 power10 masked_shifts own_routines store_barrier user_space"
 ).split()
 
 
