@@ -23,6 +23,7 @@ from typing import ClassVar, Final
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
+from bpfbench.jit.features import tail_call_layout
 from bpfbench.jit.target import Sweep, Target, Unit
 from bpfbench.machine.pattern import Encoding, Machine
 
@@ -44,10 +45,6 @@ MAX_TAIL_CALLS: Final = 33
 TAIL_CALL_SKIP: Final = 4       # a tail call enters behind the instruction that sets the count
 MAX_ITERATIONS: Final = 8
 REACH: Final = (-0x20000, 0x1FFFF)
-#: Offsets in the kernel's structures that a tail call reads.
-MAX_ENTRIES: Final = 36         # struct bpf_array: map.max_entries
-PROGRAMS: Final = (272, 264)    # struct bpf_array: ptrs, before 6.8 and from then on
-ENTRY: Final = 48               # struct bpf_prog: bpf_func
 
 R = MIPS64.row
 #            eBPF fn    32 bits    64 bits
@@ -710,17 +707,18 @@ class Mips64Target(Target):
     def tail_call(self) -> None:
         """Three reasons to fall through: the index, the count, an empty slot."""
         array, index = REG[2], REG[3]
-        self.emit(LWU, T6, MAX_ENTRIES, array)
+        entries, programs, code = tail_call_layout(self.kernel)
+        self.emit(LWU, T6, entries, array)
         self.emit(SLTU, T6, index, T6)
         self.emit(BEQ, T6, ZERO, self.distance(self.pc + 1) - 4)
         self.emit(DADDIU, TAIL_COUNT, TAIL_COUNT, -1)
         self.emit(BLTZ, TAIL_COUNT, self.distance(self.pc + 1) - 4)
         self.emit(DSLL, T6, index, 3)
         self.emit(DADDU, T6, T6, array)
-        self.emit(LD, T6, PROGRAMS[self.at_least(6, 8)], T6)
+        self.emit(LD, T6, programs, T6)
         self.emit(BEQ, T6, ZERO, self.distance(self.pc + 1) - 4)
         self.emit(NOP)
-        self.emit(LD, T6, ENTRY, T6)
+        self.emit(LD, T6, code, T6)
         self.emit(DADDIU, T6, T6, TAIL_CALL_SKIP)
         self.leave(T6, extend=True)
         self.uses_tail_count = True

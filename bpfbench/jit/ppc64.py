@@ -27,6 +27,7 @@ from typing import ClassVar, Final
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
+from bpfbench.jit.features import tail_call_layout
 from bpfbench.jit.target import Sweep, Target, Unit
 from bpfbench.machine.pattern import Encoding, Machine
 from bpfbench.machine.ppc64 import PPC64, REGS
@@ -45,10 +46,6 @@ FRAME: Final = HEADER + LOCALS + SAVED
 LINK_SLOT: Final = 16           # where the caller's frame keeps our return address
 MAX_TAIL_CALLS: Final = 33
 TAIL_CALL_SKIP: Final = 12      # a tail call enters behind the load of r2 and the two words that set the count
-#: Offsets in the kernel's structures that a tail call reads.
-MAX_ENTRIES: Final = 36         # struct bpf_array: map.max_entries
-PROGRAMS: Final = (272, 264)    # struct bpf_array: ptrs, before 6.8 and from then on
-ENTRY: Final = 48               # struct bpf_prog: bpf_func
 
 R = PPC64.row
 ALU: Final = {ops.ADD: R("add"), ops.SUB: R("sub"), ops.AND: R("and"), ops.OR: R("or"), ops.XOR: R("xor")}
@@ -545,8 +542,9 @@ class Ppc64Target(Target):
     def tail_call(self) -> None:
         """Three reasons to fall through: the index, the count, an empty slot."""
         array, index, out = REG[2], REG[3], self.pc + 1
+        entries, programs, code = tail_call_layout(self.kernel)
         count = self.local_slot() + 16
-        self.emit(LWZ, TEMP1, MAX_ENTRIES, array)
+        self.emit(LWZ, TEMP1, entries, array)
         self.emit(RLWINM, index, index, 0, 0, 31)
         self.emit(COMPARE[False, False][0], index, TEMP1)
         self.emit(BGE, self.distance(out))
@@ -556,10 +554,10 @@ class Ppc64Target(Target):
         self.emit(ADDI, TEMP1, TEMP1, 1)
         self.emit(MULLI, TEMP2, index, 8)
         self.emit(ADD, TEMP2, TEMP2, array)
-        self.emit(LD, TEMP2, PROGRAMS[self.at_least(6, 8)], TEMP2)
+        self.emit(LD, TEMP2, programs, TEMP2)
         self.emit(COMPARE[False, True][1], TEMP2, 0)
         self.emit(BEQ, self.distance(out))
-        self.emit(LD, TEMP2, ENTRY, TEMP2)
+        self.emit(LD, TEMP2, code, TEMP2)
         self.emit(ADDI, TEMP2, TEMP2, TAIL_CALL_SKIP)
         self.emit(MTCTR, TEMP2)
         self.emit(STD, TEMP1, count, SP)
