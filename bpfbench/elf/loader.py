@@ -151,7 +151,7 @@ class Loader:
             declared: dict[int, MapSpec] = {}
             if section.name == "maps" and section.type == "PROGBITS":
                 declared = maps.legacy_maps(elf, section)
-            elif section.name == ".maps" and section.size:
+            elif section.name == ".maps" and section.raw:
                 if o.btf is None:
                     raise ElfError("maps without BTF (compile with -g)", elf.at(section, 0))
                 fixup.fix_section(elf, o.btf, ".maps")
