@@ -11,6 +11,8 @@ same name; all must agree.
 What cannot be found makes the instruction a call of a helper that does not exist (number 0xbad2310): harmless where a
 check made it unreachable, and refused by the verifier elsewhere.  Questions ("does it exist?") are answered 0.
 
+Types of kernel modules (split BTF) are looked up only when the given BTF has them.
+
 Source: tools/lib/bpf/relo_core.c; include/uapi/linux/bpf.h (bpf_core_relo_kind).
 """
 

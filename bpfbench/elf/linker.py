@@ -25,7 +25,7 @@ from bpfbench.elf.elf import ElfFile, Section, Symbol
 from bpfbench.elf.externs import KCONFIG, POISON_KFUNC, TYPED, Extern
 from bpfbench.elf.object import Object
 from bpfbench.elf.sections import attach_target, section_rule
-from bpfbench.errors import ElfError, Where
+from bpfbench.errors import ElfError, NotSupported, Where
 from bpfbench.isa.codec import decode
 from bpfbench.program.program import MapSpec, Program, SourceLine
 
@@ -176,6 +176,8 @@ class Linker:
             self._patch(at, src=PSEUDO_MAP_VALUE, imm=self._map(data), imm2=offset)
             return
         spec = self.tables.map_at.get((section.index, symbol.value + (imm if symbol.type == "SECTION" else 0)))
+        if spec is None and section.name == ".addr_space.1":
+            raise NotSupported(f"arena data ({symbol.name or section.name!r})", where)
         if spec is None:
             raise ElfError(f"{symbol.name or section.name!r} is no map, data or function ({section.name})", where)
         self._patch(at, src=PSEUDO_MAP_FD, imm=self._map(spec), imm2=0)

@@ -108,7 +108,8 @@ def find_compiler() -> Compiler:
     """The first usable compiler; ToolchainError that says how to get one when there is none."""
     compiler = _find(os.environ.get("PATH", ""), os.environ.get("BPFBENCH_CLANG", ""))
     if compiler is None:
-        raise ToolchainError(HOW_TO_GET)
+        named = os.environ.get("BPFBENCH_CLANG")
+        raise ToolchainError((f"BPFBENCH_CLANG={named!r} is of no use; " if named else "") + HOW_TO_GET)
     return compiler
 
 
