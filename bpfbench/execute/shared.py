@@ -100,7 +100,7 @@ def compile_for(program: Program, target: str, kernel: str = "") -> tuple[Prepar
     ARM and PPC64 use the profile whose shifts mask their amount, as eBPF says; their kernels' do not.
     """
     ready = prepare(program)
-    features = dict(OUTSIDE.get(target, {}))
+    features = {"user_space": True, **OUTSIDE.get(target, {})}
     profile = kernel or ("bpfbench" if target in ("arm", "ppc64") else "linux-6.18")
     return ready, compile_program(ready.program, target, profile, facts=ready.facts, features=features)
 
