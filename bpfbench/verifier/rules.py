@@ -320,6 +320,7 @@ RULES: Final[list[Rule]] = [
                    "program must be sleepable to call {}", "{} is sleepable within {}"),
          "A helper that may sleep needs a program that may.", "Make the program sleepable (SEC(\"….s\"))."),
     Rule("kfunc", ("failed to find BTF for kernel function", "calling kernel function {} is not allowed",
+                   "kernel btf_id {} is not a function",
                    "invalid kernel function call not eliminated in verifier pass", "kernel function {}", "kfunc {}",
                    "negative offset disallowed for kernel module function call"),
          "Kernel functions are called by their BTF, and only those that are offered to this program type.",
@@ -375,8 +376,8 @@ RULES: Final[list[Rule]] = [
                              "R{} pointer arithmetic of map value goes out of range, prohibited for !root"),
          "An offset is masked against speculation; that works only where every path has the same object and limit.",
          "Use one pointer and one bound per addition, or load with CAP_PERFMON.",
-         "!.map m hash 8 48 1\n" + _LOOKUP + "if r0 == 0 goto out\nr1 = *(u64 *)(r0 +0)\nif r1 > 99 goto out\nr0 += r1\n"
-         "r0 = *(u8 *)(r0 +0)" + _OUT),
+         "!.map m hash 8 48 1\n" + _LOOKUP + "if r0 == 0 goto out\nr1 = *(u64 *)(r0 +0)\nif r1 s> 8 goto out\n"
+         "if r1 s< -8 goto out\nr0 += 20\nr0 += r1\nr0 = *(u8 *)(r0 +0)" + _OUT),
     Rule("unprivileged-other", ("{} prohibited for !root{}", "{} for !root"), "Needs CAP_PERFMON.", "Load with CAP_PERFMON."),
     Rule("internal", ("verifier bug: {}", "verifier internal error{}", "kernel subsystem misconfigured {}"),
          "The verifier found itself in a state that must not happen.", "Report it."),

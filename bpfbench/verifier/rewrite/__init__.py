@@ -35,6 +35,7 @@ from bpfbench.verifier.rewrite import ctx_access, dead_code, division, fastcall,
 from bpfbench.verifier.rewrite.body import Body, Line
 from bpfbench.verifier.rewrite.hints import Hints, from_walk
 from bpfbench.verifier.rewrite.kernel_layout import KernelLayout, layout_of
+from bpfbench.verifier.rewrite.subregs import Edges
 from bpfbench.verifier.verification import Verification, verify
 
 __all__ = ["Pass", "Rewritten", "rewrite"]
@@ -106,8 +107,14 @@ def rewrite(subject: Verification | Program, kernel: str = "linux-6.18", machine
         raise VerifierError(f"not accepted, so there is nothing to rewrite: {verified.rejection.message}",
                             Where(verified.program.name))
     chosen = profile(verified.kernel)
-    hints = from_walk(verified.walk)
-    return rewrite_with(verified.program, hints, chosen.version, machine, layout_of(verified.kernel, btf), pictures)
+    edges = None
+    if machine in zext.NEEDS_ZEXT:
+        observer = Edges()
+        verified.observe(observer)
+        edges = observer.taken
+    hints = from_walk(verified.walk, edges)
+    layout = layout_of(f"{verified.kernel} {machine}" if machine == "arm" else verified.kernel, btf)
+    return rewrite_with(verified.program, hints, chosen.version, machine, layout, pictures)
 
 
 def rewrite_with(prog: Program, hints: Hints, version: tuple[int, int], machine: str, layout: KernelLayout,

@@ -39,7 +39,7 @@ def unclone_prologue(body: Body, prog: Program, hints: Hints, layout: KernelLayo
     if not hints.writes_packet or prog.type not in _PROLOGUE_VERDICT:
         return
     cloned, _ = layout.member("sk_buff.__cloned_offset")
-    pull = Line(op(0x85, 0, 0, 0, 39))
+    pull = Line(op(0x85), symbol="bpf_skb_pull_data")
     patch = [Line(x) for x in (op(0x71, 6, 1, cloned), op(0x54, 6, 0, 0, 1), op(0x15, 6, 0, 7, 0), op(0xBF, 6, 1),
                                op(0xAF, 2, 2))]
     patch += [pull] + [Line(x) for x in (op(0x15, 0, 0, 2, 0), op(0xB4, 0, 0, 0, _PROLOGUE_VERDICT[prog.type]),
@@ -50,7 +50,6 @@ def unclone_prologue(body: Body, prog: Program, hints: Hints, layout: KernelLayo
         if line.insn.is_jump:
             line.target = whole[i + 1 + line.insn.jump]
     patch[0].function, first.function = 0, -1
-    pull.symbol = "bpf_skb_pull_data"
     for line in whole:
         line.patched = True
     body.lines[:1] = whole

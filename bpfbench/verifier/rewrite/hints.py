@@ -92,8 +92,8 @@ def none(prog: Program) -> Hints:
     return Hints([Hint() for _ in prog.insns], [Function(0, 0)])
 
 
-def from_walk(walk: Walk) -> Hints:
-    """What a finished walk knows."""
+def from_walk(walk: Walk, edges: set[tuple[int, int]] | None = None) -> Hints:
+    """What a finished walk knows; `edges` (pairs of slots that some path took) sharpen the zero extensions."""
     insns: list[Hint] = []
     for pc, aux in enumerate(walk.aux):
         hint = Hint()
@@ -111,7 +111,7 @@ def from_walk(walk: Walk) -> Hints:
     functions = [Function(sub.start, sub.stack_depth, sub.fastcall_off) for sub in walk.subprogs]
     from bpfbench.verifier.rewrite.subregs import mark
 
-    mark(walk.prog.insns, insns, [f.start for f in functions], walk.prog.type, walk.k.version)
+    mark(walk.prog.insns, insns, [f.start for f in functions], walk.prog.type, walk.k.version, edges)
     hints = Hints(insns, functions)
     hints.writes_packet = walk.seen_direct_write
     hints.privileged = walk.bpf_capable

@@ -82,6 +82,7 @@ TABLES: Final[dict[str, dict[str, Member]]] = {
     },
     "linux-6.12": {"sk_buff.len": (112, 4)},
     "linux-6.1": {"sk_buff.len": (112, 4)},
+    "linux-6.1 arm": {"sk_buff.len": (84, 4)},
 }
 
 
@@ -121,7 +122,9 @@ class KernelLayout:
 
 def layout_of(kernel: str, btf: Btf | None = None) -> KernelLayout:
     """The layout of a profile's kernel; a BTF replaces the profile's table."""
-    return KernelLayout(kernel, {} if btf is not None else TABLES.get(kernel, {}), btf)
+    table = TABLES.get(kernel, {})
+    constants = {name: value for name, value in table.items() if "." not in name}
+    return KernelLayout(kernel, constants if btf is not None else table, btf)
 
 
 def member_of(btf: Btf, path: str) -> Member | None:

@@ -15,10 +15,16 @@ Source: kernel/bpf/verifier.c (`is_reg64`, `insn_def_regno`, `mark_insn_zext`).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, final
+
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.verifier.helper_protos import proto
+from bpfbench.verifier.observe import Observer
 from bpfbench.verifier.rewrite.hints import Hint
+
+if TYPE_CHECKING:
+    from bpfbench.verifier.state import State
 
 _ALL_ARGUMENTS = 0b111110
 _KEPT = 0b1111000000            # r6-r9
@@ -82,9 +88,34 @@ def wide_uses(insn: Instruction, prog_type: str, version: tuple[int, int]) -> in
     return _ALL_ARGUMENTS if k in (ops.CALL_KFUNC, ops.CALLX) else 0
 
 
+@final
+class Edges(Observer):
+    """Which instruction followed which on some path: what the graph allows and no path does is no use."""
+
+    def __init__(self) -> None:
+        self.taken: set[tuple[int, int]] = set()
+        self.last = -1
+
+    def visit(self, step: int, pc: int, state: State) -> None:
+        if self.last >= 0:
+            self.taken.add((self.last, pc))
+        self.last = pc
+
+    def resume(self, step: int, pc: int, prev: int, state: State) -> None:
+        self.last = prev
+
+    def prune(self, step: int, pc: int, old: State, state: State) -> None:
+        if self.last >= 0:
+            self.taken.add((self.last, pc))
+        self.last = -1
+
+    def end(self, step: int, pc: int, state: State) -> None:
+        self.last = -1
+
+
 def mark(insns: list[Instruction | None], hints: list[Hint], starts: list[int], prog_type: str,
-         version: tuple[int, int]) -> None:
-    """Set `zext` of every hint whose 32-bit result reaches a 64-bit use."""
+         version: tuple[int, int], edges: set[tuple[int, int]] | None = None) -> None:
+    """Set `zext` of every hint whose 32-bit result reaches a 64-bit use, along `edges` if given."""
     size = len(insns)
     reaching: list[list[int] | None] = [None] * size        # per slot: for each register a mask of definitions
     defs: list[int] = []                                    # bit number -> pc
@@ -147,10 +178,9 @@ def mark(insns: list[Instruction | None], hints: list[Hint], starts: list[int], 
             continue
         if insn.kind == ops.LDDW and insn.op.fn == 4:
             flow(pc + 1 + insn.imm, [0] * 10)
-        if insn.is_jump:
-            flow(pc + 1 + insn.jump, after)
-        if insn.falls_through:
-            flow(pc + insn.slots, after)
+        for to in ([pc + 1 + insn.jump] if insn.is_jump else []) + ([pc + insn.slots] if insn.falls_through else []):
+            if edges is None or not insn.is_conditional or (pc, to) in edges:
+                flow(to, after)
 
 
 def _mark(hints: list[Hint], defs: list[int], mask: int) -> None:
