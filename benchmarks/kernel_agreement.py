@@ -20,8 +20,8 @@ from typing import Any
 from bpfbench import Program, kernel
 from bpfbench.errors import BpfbenchError
 
-PRIVILEGED = ("verdict", "errno", "error", "processed", "total_states", "max_states_per_insn", "peak_states", "mark_read")
-REDUCED = PRIVILEGED[:5]
+REDUCED = ("verdict", "errno", "error", "processed", "total_states")
+PRIVILEGED = (*REDUCED, "max_states_per_insn", "peak_states", "mark_read")
 
 
 def answer(verdict: kernel.KernelVerdict) -> dict[str, Any]:
@@ -37,7 +37,8 @@ def answer(verdict: kernel.KernelVerdict) -> dict[str, Any]:
 def compare(programs: list[Program], expected: list[dict[str, Any]], privileged: bool) -> None:
     keys = PRIVILEGED if privileged else REDUCED
     begin, agree = time.perf_counter(), 0
-    for prog, record, found in zip(programs, expected, kernel.verify_many(programs, privileged=privileged), strict=True):
+    verdicts = kernel.verify_many(programs, privileged=privileged)
+    for prog, record, found in zip(programs, expected, verdicts, strict=True):
         wanted = record if privileged else record["reduced"]
         said = {} if isinstance(found, BpfbenchError) else answer(found)
         differing = [key for key in keys if said.get(key) != wanted.get(key)]

@@ -1,6 +1,7 @@
 """Debug information for JITed images, separate from the images.
 
     describe(code, program, address)   lines, functions, frames of one image     -> Described
+    c_variables(object file)           C variables, to be passed to `describe`    -> list of CVariable
     Described.elf()                    the .debug file (DWARF, symbols, build id)
     perf_map, write_perf_map, jitdump  files for perf
     gdbjit.register(described)         tell a debugger attached to this process
@@ -8,5 +9,6 @@
 
 from bpfbench.debug.debugfile import Described, describe
 from bpfbench.debug.perfmap import jitdump, perf_map, write_perf_map
+from bpfbench.debug.variables import CVariable, c_variables
 
-__all__ = ["Described", "describe", "jitdump", "perf_map", "write_perf_map"]
+__all__ = ["CVariable", "Described", "c_variables", "describe", "jitdump", "perf_map", "write_perf_map"]

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, final
 
-from bpfbench.debug.dwarf import Dwarf, FunctionInfo, LineRow
+from bpfbench.debug.dwarf import Dwarf, FunctionInfo, LineRow, Variable
 from bpfbench.debug.elf_image import (
     ET_EXEC,
     SHF_ALLOC,
@@ -37,6 +37,7 @@ from bpfbench.debug.elf_image import (
     write_elf,
 )  # fmt: skip
 from bpfbench.debug.targets import DebugTarget, debug_target
+from bpfbench.debug.variables import CVariable, native_expression
 from bpfbench.jit.code import Code
 from bpfbench.jit.layout import Step
 from bpfbench.program.program import Program
@@ -107,12 +108,13 @@ class Described:
 
 
 def describe(
-    code: Code, program: Program, address: int = 0, origin: Sequence[int] | None = None, image: bytes | None = None
+    code: Code, program: Program, address: int = 0, origin: Sequence[int] | None = None, image: bytes | None = None,
+    variables: Sequence[CVariable] = (),
 ) -> Described:
     """Debug information for `code`, which was compiled from `program` and lies at `address`.
 
     `origin[slot]` is the slot of `program` that a slot of the compiled (rewritten) program came from, by default the
-    same; `image` the bytes with relocations applied.
+    same; `image` the bytes with relocations applied; `variables` what `c_variables` read from the object file.
 
     >>> import bpfbench as bb
     >>> prog = bb.assemble("r0 = 7\\nexit", name="seven")
@@ -130,6 +132,8 @@ def describe(
         name = _function_name(program, region.function.index, first)
         functions.append(FunctionInfo(name, address + region.start, region.length, file, line, _frame(code,
                          region.start, region.start + region.length, region.layout.steps)))  # fmt: skip
+        functions[-1].variables = _variables(target, code, region.start, region.length, address, first, origin,
+                                             [v for v in variables if v.function == name])  # fmt: skip
         rows += _rows(code, region.start, region.start + region.length, address, at_slot, origin, (file, line))
     return Described(target, image if image is not None else code.bytes, address, functions, rows, program.name,
                      "" if program.lines else listing_name, listing)  # fmt: skip
@@ -175,6 +179,26 @@ def _rows(
             rows.append(LineRow(address + span.start, *here, body))
         last, body = here, False
     return rows
+
+
+def _variables(
+    target: DebugTarget, code: Code, start: int, length: int, address: int, first: int, origin: Sequence[int] | None,
+    variables: list[CVariable],
+) -> list[Variable]:  # fmt: skip
+    """The C variables of one function, with ranges of slots turned into ranges of addresses."""
+    begins = [(_origin(span.pc, origin), span.start) for span in code.spans
+              if span.pc >= 0 and start <= span.start < start + length]  # fmt: skip
+
+    def native(slot: int) -> int:
+        return address + min((at for pc, at in begins if pc >= first + slot), default=start + length)
+
+    found = []
+    for variable in variables:
+        ranges = [(native(h.start), native(h.end), native_expression(target, h)) for h in variable.held]
+        ranges = [r for r in ranges if r[0] < r[1]]
+        if ranges:
+            found.append(Variable(variable.name, variable.parameter, variable.type, ranges))
+    return found
 
 
 def _frame(code: Code, start: int, end: int, steps: list[Step]) -> list[Step]:

@@ -7,6 +7,7 @@ All of it is known when the code is: which bytes came from which eBPF instructio
                       base types
                       subprogram per BPF function     low_pc high_pc, frame base = CFA
                         variable r0 … r10             in the machine register that holds it
+                        C variables and parameters    where they are, range by range (.debug_loc)
     .debug_line     address -> file, line, column     a row where an eBPF instruction begins
     .debug_frame    per function the steps of its prologue
 
@@ -27,6 +28,7 @@ PRODUCER: Final = "bpfbench"
 
 # tags, attributes, forms, operations that are used (DWARF 4, chapter 7)
 TAG_BASE_TYPE, TAG_COMPILE_UNIT, TAG_SUBPROGRAM, TAG_VARIABLE = 0x24, 0x11, 0x2E, 0x34
+TAG_PARAMETER, TAG_POINTER = 0x05, 0x0F
 AT_LOCATION, AT_NAME, AT_BYTE_SIZE, AT_STMT_LIST, AT_LOW_PC, AT_HIGH_PC, AT_LANGUAGE = 2, 3, 11, 0x10, 0x11, 0x12, 0x13
 AT_COMP_DIR, AT_PRODUCER, AT_DECL_FILE, AT_DECL_LINE, AT_ENCODING, AT_EXTERNAL = 0x1B, 0x25, 0x3A, 0x3B, 0x3E, 0x3F
 AT_FRAME_BASE, AT_TYPE = 0x40, 0x49
@@ -44,6 +46,9 @@ ABBREVIATIONS: Final = {
         (AT_LOW_PC, FORM_ADDR), (AT_HIGH_PC, FORM_DATA8), (AT_FRAME_BASE, FORM_EXPRLOC), (AT_TYPE, FORM_REF4),
         (AT_EXTERNAL, FORM_FLAG_PRESENT)]),
     4: (TAG_VARIABLE, 0, [(AT_NAME, FORM_STRING), (AT_TYPE, FORM_REF4), (AT_LOCATION, FORM_EXPRLOC)]),
+    5: (TAG_VARIABLE, 0, [(AT_NAME, FORM_STRING), (AT_TYPE, FORM_REF4), (AT_LOCATION, FORM_SEC_OFFSET)]),
+    6: (TAG_PARAMETER, 0, [(AT_NAME, FORM_STRING), (AT_TYPE, FORM_REF4), (AT_LOCATION, FORM_SEC_OFFSET)]),
+    7: (TAG_POINTER, 0, [(AT_BYTE_SIZE, FORM_DATA1)]),
 }  # fmt: skip
 
 
@@ -62,12 +67,29 @@ class LineRow:
 
 
 @final
+class Variable:
+    """A C variable: its type as (name, encoding, bytes; encoding 0 for a pointer), and (start, end, expression) of each
+    range of addresses in which it is somewhere."""
+
+    __slots__ = ("name", "parameter", "type", "ranges")
+
+    def __init__(
+        self, name: str, parameter: bool, type: tuple[str, int, int], ranges: list[tuple[int, int, bytes]]
+    ) -> None:
+        self.name = name
+        self.parameter = parameter
+        self.type = type
+        self.ranges = ranges
+
+
+@final
 class FunctionInfo:
     """One function: where it is, where its source begins, the steps of its frame (addresses from its start)."""
 
-    __slots__ = ("name", "address", "length", "file", "line", "steps")
+    __slots__ = ("name", "address", "length", "file", "line", "steps", "variables")
 
     def __init__(self, name: str, address: int, length: int, file: str, line: int, steps: list[Step]) -> None:
+        self.variables: list[Variable] = []
         self.name = name
         self.address = address
         self.length = length
@@ -135,8 +157,10 @@ class Dwarf:
 
     def sections(self) -> dict[str, bytes]:
         """Section name -> contents."""
-        return {".debug_abbrev": self.abbrev(), ".debug_info": self.info(), ".debug_line": self.line(),
-                ".debug_frame": self.frame()}  # fmt: skip
+        locations = bytearray()
+        found = {".debug_abbrev": self.abbrev(), ".debug_info": self.info(locations), ".debug_line": self.line(),
+                 ".debug_frame": self.frame()}  # fmt: skip
+        return {**found, ".debug_loc": bytes(locations)} if locations else found
 
     def abbrev(self) -> bytes:
         out = b""
@@ -145,24 +169,45 @@ class Dwarf:
             out += b"".join(uleb(attribute) + uleb(form) for attribute, form in attributes) + b"\0\0"
         return out + b"\0"
 
-    def info(self) -> bytes:
+    def info(self, locations: bytearray) -> bytes:
+        """.debug_info; the location lists it refers to are appended to `locations`."""
         low = min((f.address for f in self.functions), default=0)
         high = max((f.address + f.length for f in self.functions), default=0)
         head = struct.pack(self.order + "HIB", VERSION, 0, self.target.bits // 8)
         body = uleb(1) + _text(PRODUCER) + bytes([LANG_C99]) + _text(self.name) + _text(self.folder)
         body += self.address(low) + struct.pack(self.order + "Q", high - low) + self.word(0)
-        u64 = 4 + len(head) + len(body)  # offset of the type's entry from the start of the unit
-        body += uleb(2) + _text("u64") + bytes([7, 8])
+        types: dict[tuple[str, int, int], int] = {}  # offset of each type's entry from the start of the unit
+        for kind in [("u64", 7, 8), *(v.type for f in self.functions for v in f.variables)]:
+            if kind not in types:
+                types[kind] = 4 + len(head) + len(body)
+                body += self._type(kind)
+        u64 = types["u64", 7, 8]
         for function in self.functions:
             body += uleb(3) + _text(function.name) + uleb(self.files.index(function.file) + 1) + uleb(function.line)
             body += self.address(function.address) + struct.pack(self.order + "Q", function.length)
             body += uleb(1) + bytes([OP_CALL_FRAME_CFA]) + self.word(u64)
+            for variable in function.variables:
+                body += uleb(6 if variable.parameter else 5) + _text(variable.name) + self.word(types[variable.type])
+                body += self.word(len(locations))
+                locations += self._locations(variable, low)
             for number, place in enumerate(self.target.bpf):
                 where = location(place)
                 body += uleb(4) + _text(f"r{number}") + self.word(u64) + uleb(len(where)) + where
             body += b"\0"
         body += b"\0"
         return self.word(len(head) + len(body)) + head + body
+
+    def _type(self, kind: tuple[str, int, int]) -> bytes:
+        name, encoding, size = kind
+        return uleb(2) + _text(name) + bytes([encoding, size]) if encoding else uleb(7) + bytes([size])
+
+    def _locations(self, variable: Variable, base: int) -> bytes:
+        """A location list; addresses count from the start of the compile unit."""
+        out = b""
+        for start, end, expression in variable.ranges:
+            length = struct.pack(self.order + "H", len(expression))
+            out += self.address(start - base) + self.address(end - base) + length + expression
+        return out + self.address(0) + self.address(0)
 
     def line(self) -> bytes:
         names = b"".join(_text(file) + b"\0\0\0" for file in self.files) + b"\0"
@@ -199,6 +244,8 @@ class Dwarf:
         entry = b"\x0c" + uleb(t.number(t.stack)) + uleb(t.entry)  # DW_CFA_def_cfa
         if t.name == "x86_64":
             entry += bytes([0x80 | t.return_column]) + uleb(2)  # the return address is at CFA - 8
+        for kind, number, _ in t.bpf[:6]:  # a call loses r0-r5
+            entry += b"\x07" + uleb(number) if kind == "reg" else b""  # DW_CFA_undefined
         head = self.word(0xFFFFFFFF) + b"\x04\0" + bytes([size, 0]) + uleb(1) + sleb(-4) + uleb(t.return_column)
         out = self._padded(head + entry)
         for function in self.functions:

@@ -11,7 +11,9 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from bpfbench import assemble, jit
-from bpfbench.debug import Described, describe, jitdump, perf_map
+from bpfbench.debug import Described, c_variables, describe, jitdump, perf_map
+from bpfbench.debug.dwarf import location
+from bpfbench.debug.elf_image import ET_EXEC, write_elf
 from bpfbench.debug.targets import TARGETS
 from bpfbench.errors import DebugError
 from bpfbench.program.program import Program, SourceLine
@@ -118,3 +120,36 @@ def test_target_without_dwarf_says_so() -> None:
     code.target = "nfp"
     with pytest.raises(DebugError, match="no debug information for target 'nfp'"):
         describe(code, two_functions())
+
+
+def test_c_variables_follow_the_registers_they_are_in() -> None:
+    clang = pytest.importorskip("bpfbench.toolchain.clang")
+    if not clang.available():
+        pytest.skip("no clang with the BPF target: install clang, or bpfbench[c]")
+    source = ('#include <bpf/helpers.h>\nSEC("xdp") int f(struct xdp_md *ctx)\n{\n\tint n = ctx->rx_queue_index;\n'
+              "\tn += (int)bpf_ktime_get_ns();\n\treturn n & 3;\n}\n")  # fmt: skip
+    obj = clang.compile_c(source, name="f")
+    prog = obj.programs["f"]
+    found = {v.name: v for v in c_variables(obj.elf.raw)}
+    assert found["ctx"].parameter and found["ctx"].held[0].number == 1 and found["n"].type == ("int", 5, 4)
+    for target in sorted(TARGETS):
+        d = describe(jit(prog, target=target), prog, BASE, variables=list(found.values()))
+        (unit,) = ELFFile(io.BytesIO(d.elf())).get_dwarf_info().iter_CUs()
+        names = [die.attributes["DW_AT_name"].value for die in unit.iter_DIEs() if die.tag == "DW_TAG_formal_parameter"]
+        assert names == [b"ctx"]
+        first = next(v for v in d.functions[0].variables if v.name == "ctx").ranges[0]
+        assert first[0] > BASE and first[2] == location(TARGETS[target].bpf[1])
+
+
+def test_malformed_dwarf_is_one_clear_error() -> None:
+    raw = bytearray(described("x86_64").elf())
+    at = raw.index(b"\x25\x08\x13\x0b")  # in the abbreviations
+    raw[at : at + 4] = b"\x25\xee\x13\xee"
+    with pytest.raises(DebugError, match="the object's DWARF cannot be read"):
+        c_variables(bytes(raw))
+    assert c_variables(plain_object()) == []
+
+
+def plain_object() -> bytes:
+    """An ELF file without any DWARF."""
+    return write_elf(TARGETS["x86_64"], ET_EXEC, [], [])

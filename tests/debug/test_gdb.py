@@ -33,13 +33,13 @@ SEC("xdp") int entry(struct xdp_md *ctx)
 char _license[] SEC("license") = "BSD";
 """
 SCRIPT = """\
-from bpfbench.debug import describe, gdbjit
+from bpfbench.debug import c_variables, describe, gdbjit
 from bpfbench.execute import native
 from bpfbench.toolchain import clang
 
-prog = clang.compile_c("traced.c").programs["entry"]
-native.run(prog, bytes(64), in_process=True, placed=lambda program, ready, linked: gdbjit.register(
-    describe(linked.code, program, linked.base, ready.origin, linked.bytes)))
+obj = clang.compile_c("traced.c")
+native.run(obj.programs["entry"], bytes(64), in_process=True, placed=lambda program, ready, linked: gdbjit.register(
+    describe(linked.code, program, linked.base, ready.origin, linked.bytes, c_variables(obj.elf.raw))))
 print("ended")
 """
 COMMANDS = """\
@@ -52,9 +52,12 @@ run
 echo ## stopped\\n
 backtrace 2
 print r0
+print y
+up
+print n
 echo ## next\\n
 next
-info symbol $pc
+print sum
 echo ## again\\n
 continue
 backtrace 2
@@ -85,11 +88,12 @@ def gdb_output(tmp_path: Path) -> str:
 
 def test_gdb_breaks_steps_and_walks_the_stack(gdb_output: str) -> None:
     first, stopped, stepped, again = gdb_output.partition("## stopped")[0], *gdb_output.split("## ")[1:4]
-    assert "twice () at" in first and "traced.c:6" in first and "return y + 1;" in first
-    assert "#0  twice () at" in stopped and "in entry () at" in stopped and "traced.c:12" in stopped
-    assert "$1 = 128" in stopped  # r0 holds 64 + 64
-    assert "entry () at" in stepped and "sum += twice(sum);" in stepped
-    assert "#0  twice () at" in again and "in entry () at" in again and "traced.c:13" in again
+    assert "twice (x=" in first and "traced.c:6" in first and "return y + 1;" in first
+    assert "#0  twice (x=" in stopped and "in entry (ctx=" in stopped and "traced.c:12" in stopped
+    assert "$1 = 128" in stopped and "$2 = 128" in stopped  # r0 and the C variable y: 64 + 64
+    assert "$3 = <optimized out>" in stopped  # n was in a register that the call loses
+    assert "entry (ctx=" in stepped and "sum += twice(sum);" in stepped and "$4 = 129" in stepped
+    assert "#0  twice (x=" in again and "in entry (ctx=" in again and "traced.c:13" in again
     assert gdb_output.rstrip().splitlines()[-2:][0].startswith("ended")
 
 
