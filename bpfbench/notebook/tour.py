@@ -20,6 +20,7 @@ from bpfbench.program.program import Program
 PROGRAM = "xdp_firewall"
 ENGINES = ("interp", "native", "emulate:x86_64", "emulate:aarch64", "emulate:arm", "emulate:mips64", "emulate:ppc64",
            "emulate:riscv64")  # fmt: skip
+MOST_PACKETS = 24
 ACTIONS = {0: "ABORTED", 1: "DROP", 2: "PASS", 3: "TX", 4: "REDIRECT"}
 
 
@@ -69,7 +70,7 @@ def compiled(path: Path) -> tuple[Object, str]:
 
     try:
         compiler = find_compiler()
-        return compile_c(path), f"compiled with {compiler}"
+        return compile_c(path), f"compiled with clang {compiler.version}"
     except BpfbenchError as error:
         return load(path.with_suffix(".o")), f"prebuilt {path.with_suffix('.o').name} ({error.message})"
 
@@ -114,9 +115,8 @@ def executed(prog: Program, datasets: Path, say: Callable[[str], None]) -> str:
 
 
 def capture(datasets: Path) -> list[bytes]:
-    """The packets of the first capture; one of 64 zero bytes if there is none."""
+    """Packets of every kind; one of 64 zero bytes if there is no capture."""
     from bpfbench.interp.pcap import read_pcap
 
-    for path in sorted((datasets / "captures").glob("*.pcap")):
-        return [p.data for p in read_pcap(path)][:12]
-    return [bytes(64)]
+    path = datasets / "captures" / "mixed.pcap"
+    return [p.data for p in read_pcap(path)][:MOST_PACKETS] if path.exists() else [bytes(64)]

@@ -1,4 +1,12 @@
 // Rows of one instruction light up together: in the listing, the states, the native code and the graph.
+// A drawing wider than its frame begins with its first block in sight.
+for (const frame of document.querySelectorAll(".bb .svg")) {
+  const first = frame.querySelector("[data-pc]");
+  if (!first) continue;
+  const box = first.getBoundingClientRect(), outer = frame.getBoundingClientRect();
+  frame.scrollLeft += box.left + box.width / 2 - (outer.left + outer.width / 2);
+}
+
 for (const root of document.querySelectorAll(".bb")) {
   const of = (e) => e.target.closest && e.target.closest("[data-pc]");
   let lit = null;

@@ -155,7 +155,7 @@ async function render({ model, el }) {
     rows.style.transform = `translateY(${from * ROW}px)`;
     const now = t.pcs[step];
     rows.replaceChildren(...t.insns.slice(from, upto).map((insn) => {
-      const row = make("div", { class: "tm-row" + (insn.pc === now ? " hot" : ""), "data-pc": insn.pc });
+      const row = make("div", { class: "tm-row" + (insn.pc === now ? " now" : ""), "data-prog": t.name, "data-pc": insn.pc });
       if (insn.pc === now) row.setAttribute("aria-current", "step");
       row.append(make("span", { class: "tm-pc" }, String(insn.pc)), make("span", { class: "tm-text" }, insn.text),
         make("span", { class: "tm-src" }, insn.src || ""));
@@ -172,7 +172,7 @@ async function render({ model, el }) {
     const body = t.columns.map((name, column) => {
       const value = t.values[state[column]];
       if (!value || !value.text) return null;
-      const row = make("tr", { class: column === selected ? "hot" : "", "aria-selected": String(column === selected) });
+      const row = make("tr", { class: column === selected ? "now" : "", "aria-selected": String(column === selected) });
       const text = make("td", { class: changed.has(column) ? "changed" : "" }, (changed.has(column) ? "● " : "") + value.text);
       const line = make("td");
       line.innerHTML = numberLine(value);
