@@ -159,10 +159,14 @@ class Image:
         self.dynamic: tuple[int, int] | None = None
         self.eh_frame_hdr: int | None = None
         size = len(self.data)
+        if header["e_shoff"] and header["e_shoff"] + header["e_shnum"] * header["e_shentsize"] > size:
+            raise JumptableError(f"truncated: section headers at {header['e_shoff']:#x} in a file of {size} bytes", where)
         for seg in elf.iter_segments():
             kind, offset, filesz = seg["p_type"], seg["p_offset"], seg["p_filesz"]
             if kind == "PT_LOAD":
-                filesz = max(0, min(filesz, size - offset))
+                if offset + filesz > size:
+                    raise JumptableError(f"truncated: a segment of {filesz} bytes at {offset:#x} in a file of {size} bytes",
+                                         where)
                 self.segments.append(Segment(seg["p_vaddr"], seg["p_memsz"], filesz, offset, seg["p_flags"]))
             elif kind == "PT_DYNAMIC":
                 self.dynamic = (offset, filesz)
