@@ -27,12 +27,12 @@ from unicorn import (
     x86_const,
 )
 
-from bpfbench.errors import ExecuteError, NotSupported
+from bpfbench.errors import BpfbenchError, ExecuteError, NotSupported
 from bpfbench.execute.host_memory import HostMemory, sync
 from bpfbench.execute.shared import Calls, compile_for, map_symbol, symbol_number
-from bpfbench.execute.snapshot import moved
+from bpfbench.execute.snapshot import give, moved, take
 from bpfbench.interp.machine import Result
-from bpfbench.interp.runtime import ContextGiven, Runtime, surroundings
+from bpfbench.interp.runtime import ContextGiven, Maps, Runtime, surroundings
 from bpfbench.interp.trap import Trap
 from bpfbench.jit.link import link
 from bpfbench.program.program import Program
@@ -139,8 +139,7 @@ class Emulator:
             uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)     # its own MMU would want page tables
         uc.mem_map(IMAGE, 0x200_0000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         uc.mem_map(CALLOUTS, CALLOUT_ROOM, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-        for at in range(CALLOUTS, CALLOUTS + 0x4000, CALLOUT_STEP):
-            uc.mem_write(at, host.back)
+        uc.mem_write(CALLOUTS, host.back.ljust(CALLOUT_STEP, b"\0") * 1024)
         uc.mem_write(self.done, host.back)
         memory = self.runtime.memory
         assert isinstance(memory, HostMemory)
@@ -314,5 +313,20 @@ def run(
         r0 = emulator.start()
     except UcError as error:
         trap = emulator._trap(error)
+    except BpfbenchError:
+        memory.placed = None
+        memory.close()
+        raise
     trap = emulator.calls.fault or trap
-    return Result(runtime, 0 if trap is not None else r0, trap, 0, None)
+    return _detached(runtime, memory, 0 if trap is not None else r0, trap)
+
+
+def _detached(runtime: Runtime, memory: HostMemory, r0: int, trap: Trap | None) -> Result:
+    """The result in terms of the interpreter's memory; the machine's is given back."""
+    result = Result(runtime, r0, trap, 0, None)
+    result.maps = give(take(runtime.maps), Maps(cpus=runtime.cpus))
+    if runtime.context is not None:
+        runtime.context.raw = bytearray(runtime.context.raw)
+    memory.placed = None
+    memory.close()
+    return result
