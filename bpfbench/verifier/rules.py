@@ -376,8 +376,8 @@ RULES: Final[list[Rule]] = [
                              "R{} pointer arithmetic of map value goes out of range, prohibited for !root"),
          "An offset is masked against speculation; that works only where every path has the same object and limit.",
          "Use one pointer and one bound per addition, or load with CAP_PERFMON.",
-         "!.map m hash 8 48 1\n" + _LOOKUP + "if r0 == 0 goto out\nr1 = *(u64 *)(r0 +0)\nif r1 s> 8 goto out\n"
-         "if r1 s< -8 goto out\nr0 += 20\nr0 += r1\nr0 = *(u8 *)(r0 +0)" + _OUT),
+         "!.map m hash 8 48 1\n" + _LOOKUP + "if r0 == 0 goto out\nr1 = *(u64 *)(r0 +0)\nr2 = *(u64 *)(r0 +8)\n"
+         "if r2 > 4 goto wide\nr1 &= 7\ngoto add\nwide: r1 &= 15\nadd: r0 += r1\nr0 = *(u8 *)(r0 +0)" + _OUT),
     Rule("unprivileged-other", ("{} prohibited for !root{}", "{} for !root"), "Needs CAP_PERFMON.", "Load with CAP_PERFMON."),
     Rule("internal", ("verifier bug: {}", "verifier internal error{}", "kernel subsystem misconfigured {}"),
          "The verifier found itself in a state that must not happen.", "Report it."),
