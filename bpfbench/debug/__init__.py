@@ -5,6 +5,7 @@
     Described.elf()                    the .debug file (DWARF, symbols, build id)
     perf_map, write_perf_map, jitdump  files for perf
     gdbjit.register(described)         tell a debugger attached to this process
+    stepper.record(program, data)      a run that can be stepped through in both directions
 """
 
 from bpfbench.debug.debugfile import Described, describe

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bpfbench.errors import DebugError
-from bpfbench.jit import a32, a64, mips64, ppc64, rv64, x64
+from bpfbench.jit import a32, a64, mips64_arithmetic, ppc64_arithmetic, rv64, x64
 from bpfbench.machine.x64 import NAMES64
 
 Place = tuple[str, int, int]  # ("reg", number, 0) | ("pair", high, low) | ("memory", base register, offset)
@@ -90,9 +90,9 @@ TARGETS: Final[dict[str, DebugTarget]] = {t.name: t for t in (
     DebugTarget("arm",       40, 0x05000000,  32, _numbered("r", 16, fp=11, ip=12, sp=13, lr=14, pc=15), 14, "sp", 0, 4,
                 _arm_places()),
     DebugTarget("mips64",     8, 0x80000000,  64, {**{n: i for i, n in enumerate(_MIPS)}, "s8": 30}, 31, "sp", 0, 4,
-                _registers(mips64.REG)),
+                _registers(mips64_arithmetic.REG)),
     DebugTarget("ppc64",     21, 2,           64, _numbered("r", 32, sp=1, fp=31, lr=65, ctr=66), 65, "sp", 0, 4,
-                _registers(ppc64.REG)),
+                _registers(ppc64_arithmetic.REG)),
     DebugTarget("riscv64",  243, 0x5,         64, {**{n: i for i, n in enumerate(_RV64)}, "fp": 8}, 1, "sp", 0, 2,
                 _registers(rv64.REG)),
 )}  # fmt: skip
