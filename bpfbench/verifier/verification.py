@@ -23,6 +23,7 @@ from bpfbench.trace import Trace
 from bpfbench.verifier import checks, progtypes
 from bpfbench.verifier.depth import check_stack_depth
 from bpfbench.verifier.features import Features, features
+from bpfbench.verifier.helpers import TAIL_CALL
 from bpfbench.verifier.kfunc_calls import check_eliminated
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer, Recorder
@@ -256,6 +257,9 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
     for pc, insn in enumerate(insns):
         if insn is not None and insn.kind == ops.CALL_KFUNC and insn.imm == 0 and w.aux[pc].seen:
             raise w.refuse("invalid kernel function call not eliminated in verifier pass", EINVAL)
+        if insn is not None and insn.kind == ops.CALL and insn.imm == TAIL_CALL and w.aux[pc].map_poisoned \
+                and not w.bypass_v1:
+            raise w.refuse("tail_call abusing map_ptr", EINVAL)
     check_eliminated(w)
 
 
