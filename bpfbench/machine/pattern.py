@@ -22,11 +22,16 @@ Sources: the idea is that of RPython's `rpython/jit/backend` tables and of the R
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from bpfbench.errors import MachineError
 
 #: How the operands of one kind are printed: names by index, or a function of (value, address of the instruction).
 Kind = list[str] | Callable[[int, int], str]
+
+
+#: Encodings that a form remembers, so that passes over a large program encode each distinct instruction once.
+CACHED: Final = 1 << 16
 
 
 class Encoding:
@@ -78,7 +83,7 @@ class Encoding:
         """`encode` with a memory: code generators emit the same few instructions again and again."""
         raw = self.cache.get(operands)
         if raw is None:
-            if len(self.cache) > 4096:
+            if len(self.cache) > CACHED:
                 self.cache.clear()
             raw = self.encode(operands)
             self.cache[operands] = raw

@@ -53,7 +53,7 @@ class Form(Encoding):
 
     __slots__ = (
         "spec", "prefixes", "rex_w", "rex_always", "vex", "opcode", "plus_r", "modrm", "extension", "displacement",
-        "imm_size", "imm_signed", "rel_size", "slot", "scale", "byte_operands",
+        "imm_size", "imm_signed", "rel_size", "slot", "scale", "byte_operands", "limits", "places",
     )  # fmt: skip
 
     def __init__(self, name: str, spec: str, syntax: str) -> None:
@@ -77,6 +77,8 @@ class Form(Encoding):
         for token in spec.split():
             self.read(token)
         self.size = self.fixed_size()
+        self.limits: list[tuple[int, int, int]] = [self.range(i) for i in range(len(self.names))]
+        self.places: list[int] = [self.slot.get(name, -1) for name in ("reg", "rm", "base", "index")]
 
     def read(self, token: str) -> None:
         """Take one token of the row."""
@@ -116,14 +118,15 @@ class Form(Encoding):
     def encode(self, operands: Sequence[int]) -> bytes:
         self.arity(operands)
         for i, value in enumerate(operands):
-            lo, hi, step = self.range(i)
+            lo, hi, _ = self.limits[i]
             if value < lo or value > hi:
                 raise self.misfit(i, value)
-        reg, rm = self.operand(operands, "reg"), self.operand(operands, "rm")
-        base, index = self.operand(operands, "base"), self.operand(operands, "index")
-        low = rm if "rm" in self.slot else base if "base" in self.slot else 0
-        opened = reg if self.plus_r else -1
-        b = (opened if self.plus_r else low) >> 3
+        reg_at, rm_at, base_at, index_at = self.places
+        reg = operands[reg_at] if reg_at >= 0 else 0
+        rm = operands[rm_at] if rm_at >= 0 else 0
+        base = operands[base_at] if base_at >= 0 else 0
+        index = operands[index_at] if index_at >= 0 else 0
+        b = (reg if self.plus_r else rm if rm_at >= 0 else base) >> 3
         r = 0 if self.plus_r else reg >> 3
         out = bytearray(self.prefixes)
         if self.vex:
@@ -132,8 +135,10 @@ class Form(Encoding):
             out += bytes([0xC4, (1 - r) << 7 | 1 << 6 | (1 - b) << 5 | table, w << 7 | (15 - third) << 3 | pp])
         else:
             rex = self.rex_w << 3 | r << 2 | index >> 3 << 1 | b
-            bare = any(4 <= operands[i] <= 7 for i in self.byte_operands)
-            if rex or self.rex_always or bare:
+            bare = self.rex_always
+            for i in self.byte_operands:
+                bare = bare or 4 <= operands[i] <= 7
+            if rex or bare:
                 out.append(0x40 | rex)
         out += self.opcode
         if self.plus_r:
