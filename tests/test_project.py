@@ -31,7 +31,7 @@ def test_environment_agrees_with_pyproject() -> None:
 def test_no_machine_paths_in_tracked_files() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout, so there is no list of tracked files")
-    pattern = r"/(work|farm|root)/|/tmp/[a-z]"
-    found = subprocess.run(["git", "grep", "-nIE", pattern, "--", ".", ":!tests/test_project.py"], cwd=ROOT,
+    pattern = r"/(work|farm|root)/|/tmp/(?!perf-)[a-z]"          # perf itself looks for its maps in /tmp
+    found = subprocess.run(["git", "grep", "-nIP", pattern, "--", ".", ":!tests/test_project.py"], cwd=ROOT,
                            capture_output=True, text=True)  # fmt: skip
     assert found.stdout == ""
