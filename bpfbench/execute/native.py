@@ -18,10 +18,12 @@ Slides 7-12 and 37.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import mmap
 import os
 import pickle
 import platform
+import resource
 import select
 import signal
 import time
@@ -316,6 +318,8 @@ def _in_child(work: Callable[[], Ended], seconds: float) -> Ended:
 def _answer_and_leave(work: Callable[[], Ended], writing: int) -> None:
     """The child's part: never returns."""
     status = 1
+    faulthandler.disable()                           # the parent reports the crash
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         try:
             answer: object = work()
