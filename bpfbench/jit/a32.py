@@ -136,6 +136,7 @@ class A32Target(A32Arithmetic):
         self.emit(POP, AL, mask(*SAVED[:-1], PC))
         if self.routines:
             self.routine_at = self.here
+            self.layout.cfa(self.here, REGS[FP], 32)        # it is entered with the frame standing
             self.division_routine()
 
     # ---------------------------------------------------------------------------------------------------------- memory

@@ -167,6 +167,7 @@ class Mips64Target(Mips64Arithmetic):
         self.restore([r for r in CALLEE_SAVED if r in self.clobbered], self.stack_size - self.saved_size)
         if self.stack_size:
             self.emit(DADDIU, SP, SP, self.stack_size)
+            self.layout.cfa(self.here, REGS[SP], 0)
         if self.has("mips_r6"):
             self.emit(JALR, ZERO, to)
         else:
@@ -397,6 +398,7 @@ class Mips64Target(Mips64Arithmetic):
         self.emit(LD, T6, code, T6)
         self.emit(DADDIU, T6, T6, TAIL_CALL_SKIP)
         self.leave(T6, extend=True)
+        self.layout.cfa(self.here, REGS[SP], self.stack_size)
         self.uses_tail_count = True
 
     def exit(self) -> None:

@@ -137,6 +137,7 @@ class Ppc64Target(Ppc64Arithmetic):
             self.emit(LD, reg, self.save_slot(reg), SP)
         if self.framed:
             self.emit(ADDI, SP, SP, FRAME + self.stack_size)
+            self.layout.cfa(self.here, REGS[SP], 0)
             if self.calls:
                 self.emit(LD, 0, LINK_SLOT, SP)
                 self.emit(MTLR, 0)
@@ -306,6 +307,8 @@ class Ppc64Target(Ppc64Arithmetic):
         self.emit(STD, TEMP1, count, SP)
         self.leave()
         self.emit(BCTR)
+        if self.framed:
+            self.layout.cfa(self.here, REGS[SP], FRAME + self.stack_size)
 
     def exit(self) -> None:
         if self.is_last():
@@ -319,6 +322,8 @@ class Ppc64Target(Ppc64Arithmetic):
             self.leave()
             self.emit(MR, 3, REG[0])
             self.emit(BLR)
+            if self.framed:
+                self.layout.cfa(self.here, REGS[SP], FRAME + self.stack_size)
 
     # --------------------------------------------------------------------------------------------------------- special
     def nospec(self) -> None:
