@@ -53,7 +53,8 @@ def _exit() -> list[Slot]:
 
 def _awkward(numbers: random.Random) -> int:
     """A random 64-bit number with a bias to the borders of narrower types."""
-    value = numbers.getrandbits(numbers.choice((8, 16, 24, 32, 40, 48, 56, 64))) << numbers.choice((0, 0, 8, 16, 32, 48))
+    width = numbers.choice((8, 16, 24, 32, 40, 48, 56, 64))
+    value = numbers.getrandbits(width) << numbers.choice((0, 0, 8, 16, 32, 48))
     border = numbers.choice((0, 0, 0xFFFFFFFF << 32, 0xFFFF << 16, 1 << 63, 0xF0000000, 1 << 32, 0x7FFFFFFF << 32))
     return u64(value | border) if numbers.random() < 0.5 else u64(border ^ value)
 

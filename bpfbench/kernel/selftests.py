@@ -69,13 +69,13 @@ _POINTER_VALUE: Final = 0xCAFE4A
 class Selftest:
     """One test: `name`, `file`, the `program`, and what the table expects.
 
-    `expected` / `expected_unpriv` are "accept", "reject" or "" (not said); `message` / `message_unpriv` lists of strings
-    that must occur in the log in this order; `retval` None when any value will do; `needs` why it cannot be run
+    `expected` / `expected_unpriv` are "accept", "reject" or "" (not said); `message` / `message_unpriv` lists of
+    strings that must occur in the log in this order; `retval` None when any value will do; `needs` why it cannot be run
     everywhere ("attach target", "kfunc"), empty for most.
     """
 
-    __slots__ = ("name", "file", "index", "program", "expected", "message", "expected_unpriv", "message_unpriv", "retval",
-                 "data", "needs", "insns_processed")
+    __slots__ = ("name", "file", "index", "program", "expected", "message", "expected_unpriv", "message_unpriv",
+                 "retval", "data", "needs", "insns_processed")
 
     def __init__(self, name: str, file: str, index: int, program: Program) -> None:
         self.name = name
@@ -161,7 +161,8 @@ class Answer:
 
     __slots__ = ("accepted", "message", "messages", "processed", "error")
 
-    def __init__(self, accepted: bool, message: str, messages: list[str], processed: int | None, error: str = "") -> None:
+    def __init__(self, accepted: bool, message: str, messages: list[str], processed: int | None,
+                 error: str = "") -> None:
         self.accepted = accepted
         self.message = message
         self.messages = messages
@@ -280,7 +281,8 @@ def _selftest(table: Braces, file: str, index: int, map_btf: bytes, seed: int) -
     kind = PROG_TYPES[number] if 0 < number < len(PROG_TYPES) else "socket_filter"
     slots, retval = _slots(fields, seed)
     maps, needs = _fix_up(fields, slots, name)
-    program = Program(decode(_raw(slots), strict=False), kind, name, "GPL", maps, _int(fields.get("expected_attach_type")))
+    attach = _int(fields.get("expected_attach_type"))
+    program = Program(decode(_raw(slots), strict=False), kind, name, "GPL", maps, attach)
     test = Selftest(name, file, index, program)
     test.needs = needs
     _beside(program, fields, map_btf, slots)

@@ -11,14 +11,14 @@ ARG_* types, and the return value to its RET_* types:
     value    ARG_PTR_TO_MAP_VALUE         out          ARG_PTR_TO_UNINIT_MEM: the helper writes all of it
     mem      ARG_PTR_TO_MEM               rmem wmem    the same with MEM_RDONLY (helper only reads), MEM_WRITE
     fixedN   ARG_PTR_TO_FIXED_SIZE_MEM    ctx any      ARG_PTR_TO_CTX, ARG_ANYTHING
-    sk skc   full socket, sock_common     btf:T        ARG_PTR_TO_BTF_ID of kernel structure T (`*`: given by a map's BTF)
-    btfskc   sock_common by BTF or socket ringmem      memory of a ring buffer record
+    sk skc   full socket, sock_common     btf:T        ARG_PTR_TO_BTF_ID of kernel structure T (`*`: given by a map's
+    BTF) btfskc   sock_common by BTF or socket ringmem      memory of a ring buffer record
     func     callback                     stack        pointer to own stack (callback context)
     dynptr   dynamic pointer              lock timer kptr percpu str
     X?       or NULL        X+flag        ro uninit write aligned release ringbuf local
 
-flags: g = GPL only, p = may be given packet pointers, s = may sleep, f = follows the fast-call contract (r1-r5 survive).
-Some helpers have another prototype in some program types (`VARIANTS`) or had one in older kernels (`OLDER`).
+flags: g = GPL only, p = may be given packet pointers, s = may sleep, f = follows the fast-call contract (r1-r5
+survive). Some helpers have another prototype in some program types (`VARIANTS`) or had one in older kernels (`OLDER`).
 
 Availability is sets: what every program has (by capability), a set per program type, and conditions on the attach type.
 6.18 was asked itself for each of its program types and helpers (tests/verifier_tables); 6.1 and 6.12 are from source.
@@ -571,8 +571,8 @@ CHANGES_PACKET: Final = frozenset(helper_id(name) for name in (
     "skb_change_tail skb_pull_data skb_store_bytes skb_vlan_pop skb_vlan_push store_hdr_opt xdp_adjust_head "
     "xdp_adjust_meta xdp_adjust_tail").split())
 _TAIL_CALL: Final = helper_id("tail_call")
-ACQUIRES: Final = frozenset(helper_id(n) for n in ("sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve",
-                                                   "kptr_xchg"))
+ACQUIRES: Final = frozenset(helper_id(n) for n in (
+    "sk_lookup_tcp", "sk_lookup_udp", "skc_lookup_tcp", "ringbuf_reserve", "kptr_xchg"))
 CASTS: Final = frozenset(helper_id(n) for n in (
     "tcp_sock", "sk_fullsock", "skc_to_tcp_sock", "skc_to_tcp6_sock", "skc_to_udp6_sock", "skc_to_mptcp_sock",
     "skc_to_tcp_timewait_sock", "skc_to_tcp_request_sock"))
@@ -644,8 +644,8 @@ HELPER_ADMITS: Final[dict[str, str]] = {
     "cgrp_storage_get": "cgrp_storage", "cgrp_storage_delete": "cgrp_storage",
 }
 # Types in which a program may change a sockmap by map_update_elem and map_delete_elem.
-_SOCKMAP_UPDATERS: Final = frozenset(("socket_filter", "sched_cls", "sched_act", "xdp", "sk_reuseport", "flow_dissector",
-                                      "sk_lookup"))
+_SOCKMAP_UPDATERS: Final = frozenset((
+    "socket_filter", "sched_cls", "sched_act", "xdp", "sk_reuseport", "flow_dissector", "sk_lookup"))
 _UPDATE: Final = helper_id("map_update_elem")
 _DELETE: Final = helper_id("map_delete_elem")
 

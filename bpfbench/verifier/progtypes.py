@@ -117,7 +117,8 @@ SINCE: Final[dict[str, tuple[int, int]]] = {
 EXIT_RANGES: Final[dict[str, tuple[int, int]]] = {
     # Types not listed may return anything.
     "cgroup_skb": (0, 1), "cgroup_sock": (0, 1), "cgroup_sock_addr": (0, 1), "sock_ops": (0, 1),
-    "cgroup_device": (0, 1), "cgroup_sysctl": (0, 1), "cgroup_sockopt": (0, 1), "sk_lookup": (0, 1), "netfilter": (0, 1),
+    "cgroup_device": (0, 1), "cgroup_sysctl": (0, 1), "cgroup_sockopt": (0, 1), "sk_lookup": (0, 1),
+    "netfilter": (0, 1),
 }
 EXIT_RANGES_ATTACH: Final[dict[tuple[str, int], tuple[int, int]]] = {
     ("cgroup_skb", 1): (0, 3),                              # egress: also congestion notification

@@ -1,8 +1,8 @@
 """Every reason to refuse a program: its code, its message, why the rule exists, how to satisfy it.
 
-A verifier's message says what was found; a rule says what was wanted.  Each row has a stable code, the kernel's messages
-as templates (`{}` stands for a number, name or state, different versions have different words), the reason for the rule,
-the smallest program that breaks it, and what to do about it.  `match` finds the row behind a message:
+A verifier's message says what was found; a rule says what was wanted.  Each row has a stable code, the kernel's
+messages as templates (`{}` stands for a number, name or state, different versions have different words), the reason
+for the rule, the smallest program that breaks it, and what to do about it.  `match` finds the row behind a message:
 
     "R2 invalid mem access 'map_value_or_null'"  ->  deref-maybe-null: compare the result of the lookup with 0 first
 
@@ -72,7 +72,8 @@ RULES: Final[list[Rule]] = [
          "Unroll the loop, or use bpf_loop; with CAP_BPF on a newer kernel a bounded loop is fine."),
     Rule("infinite-loop", ("infinite loop detected at insn {}",),
          "The walk came back to an instruction in the same state: this loop has no end.",
-         "Let something that the verifier tracks change in each round and bound it, or use bpf_loop, may_goto, iterators.",
+         "Let something that the verifier tracks change in each round and bound it, or use bpf_loop, may_goto, "
+         "iterators.",
          "loop: r0 = 0\ngoto loop"),
     Rule("call-target", ("call to invalid destination",),
          "A function must begin inside the program.", "Check the distance of the call.", "call pc+9\nr0 = 0\nexit"),
@@ -80,7 +81,8 @@ RULES: Final[list[Rule]] = [
     Rule("call-depth", ("the call stack of {} frames is too deep", "the call stack of {} frames is too deep !"),
          "The kernel stack is small: at most eight frames.", "Flatten the calls; recursion is never accepted.",
          "call pc+1\nexit\ncall pc-1\nexit"),
-    Rule("stack-depth", ("combined stack size of {} calls is {}. Too large", "stack size of subprog {} is {}. Too large"),
+    Rule("stack-depth", ("combined stack size of {} calls is {}. Too large", "stack size of subprog {} is {}. Too "
+                                                                             "large"),
          "All frames on a path of calls together may use 512 bytes of the kernel stack.",
          "Keep large objects in a per-CPU array map instead of on the stack.",
          ".type socket_filter\n*(u64 *)(r10 -304) = 0\ncall pc+2\nr0 = 0\nexit\n*(u64 *)(r10 -304) = 0\nr0 = 0\nexit"),
@@ -99,7 +101,8 @@ RULES: Final[list[Rule]] = [
     # Single instructions ----------------------------------------------------------------------------------------------
     Rule("opcode", ("unknown opcode {}", "invalid BPF_ALU opcode {}", "invalid BPF_JMP/JMP32 opcode {}",
                     "unknown insn class {}", "invalid BPF_LD mode", "BPF_ATOMIC uses invalid atomic opcode {}"),
-         "Not an instruction of this kernel.", "Compile for an older instruction set (-mcpu=v1 … v4) or use a newer kernel.",
+         "Not an instruction of this kernel.", "Compile for an older instruction set (-mcpu=v1 … v4) or use a newer "
+                                               "kernel.",
          "r0 = 0\n.insn ff00000000000000\nexit"),
     Rule("reserved", ("BPF_{} uses reserved fields", "BPF_JMP/JMP32 uses reserved fields", "addr_space_cast insn can{}",
                       "BPF_{}: uses reserved fields", "invalid may_goto off {} imm {}"),
@@ -120,13 +123,15 @@ RULES: Final[list[Rule]] = [
          "Copy r10 to another register and change that.", "r10 = 0\nr0 = 0\nexit"),
     Rule("map-fd", ("fd {} is not pointing to valid bpf_map", "fd_idx without fd_array is invalid"),
          "A wide load of a map needs a map.", "Create the map first and load the program with its descriptor."),
-    Rule("map-offset", ("direct value offset of {} is not allowed", "invalid access to map value pointer, value_size={} off={}",
+    Rule("map-offset", ("direct value offset of {} is not allowed", "invalid access to map value pointer, "
+                                                                    "value_size={} off={}",
                         "no direct value access support for this map type"),
          "The address of a map value must lie in the value, and only arrays have one address.",
          "Check the offset; use an array map."),
 
     # Registers --------------------------------------------------------------------------------------------------------
-    Rule("uninitialised", ("R{} !read_ok",), "A register must be written before it is read: it holds kernel data otherwise.",
+    Rule("uninitialised", ("R{} !read_ok",), "A register must be written before it is read: it holds kernel data "
+                                             "otherwise.",
          "Initialise it on every path; calls destroy r1 to r5.", "exit"),
     Rule("pointer-math-32", ("R{} 32-bit pointer arithmetic prohibited",), "Half a pointer is none.",
          "Use 64-bit operations on pointers.", "w1 += 1\nr0 = 0\nexit"),
@@ -175,7 +180,8 @@ RULES: Final[list[Rule]] = [
          "Each access is rewritten for one kind of pointer.", "Give each kind of pointer its own load.",
          ".type sched_cls\nr6 = r1\nr7 = r10\nr7 += -8\n*(u64 *)(r10 -8) = 0\ncall get_prandom_u32\nif r0 == 0 goto x\n"
          "r6 = r7\nx: r0 = *(u32 *)(r6 +0)\nr0 = 0\nexit"),
-    Rule("invariants", ("REG INVARIANTS VIOLATION {}",), "The tracked ranges contradict each other: a bug of the verifier.",
+    Rule("invariants", ("REG INVARIANTS VIOLATION {}",), "The tracked ranges contradict each other: a bug of the "
+                                                         "verifier.",
          "Report it."),
 
     # Memory -----------------------------------------------------------------------------------------------------------
@@ -186,7 +192,8 @@ RULES: Final[list[Rule]] = [
          "r2 = 8\nr0 = *(u64 *)(r2 +0)\nexit"),
     Rule("read-only", ("R{} cannot write into {}", "write to change key R{} not allowed", "only read is supported",
                        "only read from {} is supported", "cannot write into {}"),
-         "This memory is only for reading.", "Copy it and change the copy; packets: use a helper or another program type.",
+         "This memory is only for reading.", "Copy it and change the copy; packets: use a helper or another program "
+                                             "type.",
          ".type cgroup_skb\nr2 = *(u32 *)(r1 +76)\nr3 = *(u32 *)(r1 +80)\nr4 = r2\nr4 += 1\nif r4 > r3 goto out\n"
          "*(u8 *)(r2 +0) = 0" + _OUT),
     Rule("ctx-access", ("invalid bpf_context access off={} size={}", "invalid bpf_context access"),
@@ -194,10 +201,12 @@ RULES: Final[list[Rule]] = [
          "Use the fields that the type's context has (contexts.py), in their size.", "r0 = *(u8 *)(r1 +0)\nexit"),
     Rule("ctx-store", ("BPF_ST stores into R{} {} is not allowed", "BPF_ATOMIC stores into R{} {} is not allowed",
                        "BPF_ATOMIC loads from R{} {} is not allowed"),
-         "Accesses through this kind of pointer are rewritten or checked one by one, which these operations do not allow.",
+         "Accesses through this kind of pointer are rewritten or checked one by one, which these operations do not "
+         "allow.",
          "Load the value, change it, store it from a register.", "lock *(u64 *)(r1 +0) += r1\nr0 = 0\nexit"),
     Rule("modified-pointer", ("dereference of modified {} ptr R{} off={} disallowed",
-                              "negative offset {} ptr R{} off={} disallowed", "variable {} access var_off={} disallowed",
+                              "negative offset {} ptr R{} off={} disallowed", "variable {} access var_off={} "
+                                                                              "disallowed",
                               "R{} must have zero offset when passed to release func{}"),
          "This pointer is used for rewriting or release and has to be the original one.",
          "Keep the pointer as it came and put the offset into the access.",
@@ -213,14 +222,17 @@ RULES: Final[list[Rule]] = [
     Rule("index-negative", ("R{} min value is negative, either use unsigned index or do a if (index >=0) check.",
                             "R{} min value is negative, either use unsigned or 'var &= const'"),
          "A signed offset may be negative.", "Use an unsigned type, or check for >= 0.",
-         _ARRAY + "r1 = *(u64 *)(r0 +0)\nif r1 s> 8 goto out\nif r1 s< -8 goto out\nr0 += r1\nr0 = *(u8 *)(r0 +0)" + _OUT),
+         _ARRAY + "r1 = *(u64 *)(r0 +0)\nif r1 s> 8 goto out\nif r1 s< -8 goto out\nr0 += r1\nr0 = *(u8 *)(r0 "
+                  "+0)" + _OUT),
     Rule("memory-unbounded", ("R{} unbounded memory access, make sure to bounds check any such access",
                               "R{} unbounded memory access, use 'var &= const' or 'if (var < const)'",
                               "R{} unbounded memory access{}"),
          "The length or offset has no useful upper bound.", "Check it against a constant, or mask it.",
-         ".map m hash 8 48 1\n" + _KEY + "r1 = map[m]\ncall map_lookup_elem\nif r0 == 0 goto out\nr2 = *(u64 *)(r0 +0)\n"
+         ".map m hash 8 48 1\n" + _KEY + "r1 = map[m]\ncall map_lookup_elem\nif r0 == 0 goto out\nr2 = *(u64 *)(r0 "
+                                         "+0)\n"
          "r1 = r10\nr1 += -8\nif r2 s< 0 goto out\nr3 = 0\ncall probe_read_kernel" + _OUT),
-    Rule("packet-bounds", ("R{} offset is outside of the packet", "invalid access to packet, off={} size={}, R{}(id={},off={},r={})"),
+    Rule("packet-bounds", ("R{} offset is outside of the packet", "invalid access to packet, off={} size={}, "
+                                                                  "R{}(id={},off={},r={})"),
          "Nothing has compared this much of the packet with its end.",
          "Compare `data + offset + size` with data_end on the way to every access.",
          _PKT + "r0 = *(u8 *)(r2 +0)\nexit"),
@@ -228,7 +240,8 @@ RULES: Final[list[Rule]] = [
          "The map was created read-only or write-only for programs.", "Drop the flag, or the access.",
          ".map m array 4 8 1 128\n*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[m]\ncall map_lookup_elem\n"
          "if r0 == 0 goto out\n*(u64 *)(r0 +0) = 1" + _OUT),
-    Rule("special-field", ("bpf_spin_lock cannot be accessed directly by load/store", "{} cannot be accessed directly by load/store",
+    Rule("special-field", ("bpf_spin_lock cannot be accessed directly by load/store", "{} cannot be accessed "
+                                                                                      "directly by load/store",
                            "kptr {}", "kptr cannot be accessed indirectly by helper"),
          "Locks, timers and kernel pointers in map values are only for their helpers.", "Use the helper."),
     Rule("misaligned", ("misaligned {}access off {} size {}", "misaligned access off {} size {}"),
@@ -237,11 +250,13 @@ RULES: Final[list[Rule]] = [
     Rule("bpf-struct", ("'struct {}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN",
                         "Cannot access kernel 'struct {}' from non-GPL compatible program",
                         "cannot access ptr member {} with moff {} in struct {} with off {} size {}",
-                        "R{} is {} invalid negative access: off={}", "R{} is ptr_{} invalid {}", "access beyond struct {}"),
+                        "R{} is {} invalid negative access: off={}", "R{} is ptr_{} invalid {}", "access beyond "
+                                                                                                 "struct {}"),
          "Kernel structures are read by their members.", "Follow the structure's BTF; load with CAP_PERFMON.",
          "!" + _A + "r1 = map[a]\nr0 = *(u32 *)(r1 +0)\nr0 = 0\nexit"),
     Rule("sock-access", ("R{} invalid {} access off={} size={}", "invalid access to flow keys off={} size={}",
-                         "R{} invalid {} buffer access: off={}, size={}", "R{} invalid variable buffer offset: off={}, var_off={}"),
+                         "R{} invalid {} buffer access: off={}, size={}", "R{} invalid variable buffer offset: "
+                                                                          "off={}, var_off={}"),
          "The structure behind this pointer has no such field.", "Use the fields of struct bpf_sock, bpf_tcp_sock, ….",
          ".type sched_cls\nr1 = *(u64 *)(r1 +168)\nif r1 == 0 goto out\nr0 = *(u8 *)(r1 +1)" + _OUT),
 
@@ -258,7 +273,8 @@ RULES: Final[list[Rule]] = [
          "Read what was written, inside the frame; initialise whole objects.",
          "r0 = *(u64 *)(r10 -520)\nexit"),
     Rule("spill-size", ("invalid size of register spill", "invalid size of register fill"),
-         "A pointer is kept only when all of its 8 bytes are stored and loaded together.", "Use 64-bit stores and loads.",
+         "A pointer is kept only when all of its 8 bytes are stored and loaded together.", "Use 64-bit stores and "
+                                                                                           "loads.",
          ".type socket_filter\n*(u32 *)(r10 -8) = r1\nr0 = 0\nexit"),
     Rule("spill-corrupt", ("attempt to corrupt spilled pointer on stack",),
          "Part of a spilled pointer would be overwritten.", "Overwrite all eight bytes.",
@@ -272,7 +288,8 @@ RULES: Final[list[Rule]] = [
                             "uninit stack in range of var-offset write prohibited for !root; insn {}, off: {}"),
          "Without privileges a stack offset must be constant: speculation could go past a bound.",
          "Use a map value for variable indices.",
-         "!.type socket_filter\nr2 = *(u32 *)(r1 +0)\nr2 &= 4\nr2 += -8\nr2 += r10\n*(u64 *)(r10 -8) = 0\nr0 = *(u32 *)(r2 +0)\n"
+         "!.type socket_filter\nr2 = *(u32 *)(r1 +0)\nr2 &= 4\nr2 += -8\nr2 += r10\n*(u64 *)(r10 -8) = 0\nr0 = *(u32 "
+         "*)(r2 +0)\n"
          "r0 = 0\nexit"),
 
     # Calls ------------------------------------------------------------------------------------------------------------
@@ -280,41 +297,52 @@ RULES: Final[list[Rule]] = [
          "call 9999\nr0 = 0\nexit"),
     Rule("helper-not-for-type", ("program of this type cannot use helper {}", "unknown func {}"),
          "Helpers belong to program types: this one would have nothing to work on.",
-         "Use another helper, or another program type (helper_protos.py).", ".type socket_filter\nr2 = 0\ncall xdp_adjust_head\nexit"),
+         "Use another helper, or another program type (helper_protos.py).", ".type socket_filter\nr2 = 0\ncall "
+                                                                            "xdp_adjust_head\nexit"),
     Rule("gpl", ("cannot call GPL-restricted function from non-GPL compatible program",
                  "cannot call kernel function from non-GPL compatible program"),
          "Some helpers are only for programs under the GPL.", "Declare the licence, if it is one.",
-         ".license proprietary\nr1 = r10\nr1 += -8\n*(u64 *)(r10 -8) = 0\nr2 = 8\nr3 = 0\ncall probe_read_kernel\nr0 = 0\nexit"),
+         ".license proprietary\nr1 = r10\nr1 += -8\n*(u64 *)(r10 -8) = 0\nr2 = 8\nr3 = 0\ncall probe_read_kernel\nr0 "
+         "= 0\nexit"),
     Rule("helper-type", ("R{} type={} expected={}",), "The argument is of another kind than the helper wants.",
-         "Check the order and kind of the arguments.", "r2 = r10\nr2 += -8\n*(u64 *)(r10 -8) = 0\ncall map_lookup_elem\nr0 = 0\nexit"),
+         "Check the order and kind of the arguments.", "r2 = r10\nr2 += -8\n*(u64 *)(r10 -8) = 0\ncall "
+                                                       "map_lookup_elem\nr0 = 0\nexit"),
     Rule("helper-packet", ("helper access to the packet is not allowed",),
          "This helper may change or sleep under the packet.", "Copy the bytes to the stack first.",
-         ".map m hash 8 8 1\n.type xdp\nr6 = r1\n" + _PKT + "r4 = r2\nr4 += 8\nif r4 > r3 goto out\nr1 = r2\nr2 = 8\nr3 = r2\n"
+         ".map m hash 8 8 1\n.type xdp\nr6 = r1\n" + _PKT + "r4 = r2\nr4 += 8\nif r4 > r3 goto out\nr1 = r2\nr2 = "
+                                                            "8\nr3 = r2\n"
          "call trace_printk" + _OUT),
     Rule("helper-leak", ("R{} leaks addr into helper function",), "The helper would hand the pointer on as a number.",
-         "Pass a number.", "!.map m hash 8 8 1\n" + _KEY + "r1 = map[m]\nr3 = r10\nr3 += -8\nr4 = r10\ncall map_update_elem" + _END),
-    Rule("size-constant", ("R{} is not a known constant'", "R{} does not point to a readonly map'", "R{} is not a constant address'",
+         "Pass a number.", "!.map m hash 8 8 1\n" + _KEY + "r1 = map[m]\nr3 = r10\nr3 += -8\nr4 = r10\ncall "
+                                                           "map_update_elem" + _END),
+    Rule("size-constant", ("R{} is not a known constant'", "R{} does not point to a readonly map'", "R{} is not a "
+                                                                                                    "constant address'",
                            "string is not zero-terminated"),
          "This argument must be known when the program is verified.", "Pass a constant.",
-         ".map m ringbuf 0 0 4096\ncall get_prandom_u32\nr2 = r0\nr1 = map[m]\nr3 = 0\ncall ringbuf_reserve\nr0 = 0\nexit"),
+         ".map m ringbuf 0 0 4096\ncall get_prandom_u32\nr2 = r0\nr1 = map[m]\nr3 = 0\ncall ringbuf_reserve\nr0 = "
+         "0\nexit"),
     Rule("size-zero", ("R{} invalid zero-sized read{}", "invalid zero-sized read{}"),
          "This helper wants at least one byte.", "Check for 0 first.",
          "r1 = r10\nr1 += -8\n*(u64 *)(r10 -8) = 0\nr2 = 0\ncall trace_printk\nr0 = 0\nexit"),
     Rule("map-helper", ("cannot pass map_type {} into func {}", "cannot update sockmap in this context",
                         "invalid map_ptr to access map->{}", "expected prog array map for tail call"),
          "This helper does not work on maps of that type.", "Use the helper that belongs to the map.",
-         ".map m prog_array 4 4 1\n*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[m]\ncall map_lookup_elem\nr0 = 0\nexit"),
+         ".map m prog_array 4 4 1\n*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[m]\ncall map_lookup_elem\nr0 = "
+         "0\nexit"),
     Rule("callback-map", ("callback function not allowed for map", "{} callback {}"),
          "The map's elements cannot be walked with a callback.", "Use a hash or array map."),
     Rule("callback-btf", ("missing btf func_info", "callback function R{}", "callback{}must be static"),
          "A callback is found by the program's BTF.", "Compile with -g."),
-    Rule("tail-call-subprog", ("tail_call is not allowed in subprogs without BTF", "LD_ABS is not allowed in subprogs without BTF",
+    Rule("tail-call-subprog", ("tail_call is not allowed in subprogs without BTF", "LD_ABS is not allowed in "
+                                                                                   "subprogs without BTF",
                                "tail_calls are not allowed in non-JITed programs with bpf-to-bpf calls"),
          "Tail calls and packet loads leave a function early: its type must be known to return an int.",
          "Compile with -g.",
-         ".map p prog_array 4 4 1\n.type socket_filter\ncall pc+2\nr0 = 0\nexit\nr2 = map[p]\nr3 = 0\ncall tail_call\nr0 = 0\nexit"),
+         ".map p prog_array 4 4 1\n.type socket_filter\ncall pc+2\nr0 = 0\nexit\nr2 = map[p]\nr3 = 0\ncall "
+         "tail_call\nr0 = 0\nexit"),
     Rule("ld-abs-type", ("BPF_LD_[ABS|IND] instructions not allowed for this program type",),
-         "Only socket filters and classifiers have the packet that these instructions read.", "Use direct packet access.",
+         "Only socket filters and classifiers have the packet that these instructions read.", "Use direct packet "
+                                                                                              "access.",
          "r6 = r1\nr0 = *(u8 *)skb[0]\nexit"),
     Rule("sleep", ("helper call might sleep in a non-sleepable prog", "sleepable helper {} in {}",
                    "program must be sleepable to call {}", "{} is sleepable within {}"),
@@ -325,40 +353,53 @@ RULES: Final[list[Rule]] = [
                    "negative offset disallowed for kernel module function call"),
          "Kernel functions are called by their BTF, and only those that are offered to this program type.",
          "Check name, kernel version and program type.", ".insn 8520000001000000\nr0 = 0\nexit"),
-    Rule("lock-call", ("function calls are not allowed while holding a lock", "global function calls are not allowed while holding a lock{}",
+    Rule("lock-call", ("function calls are not allowed while holding a lock", "global function calls are not allowed "
+                                                                              "while holding a lock{}",
                        "{} cannot be used inside bpf_spin_lock-ed region", "{} cannot be used inside bpf_{}-ed region"),
          "Nothing that may take long or take a lock itself happens under a spin lock.", "Unlock first."),
-    Rule("lock-pairing", ("bpf_spin_unlock without taking a lock", "bpf_spin_unlock of different lock", "bpf_spin_unlock is missing",
+    Rule("lock-pairing", ("bpf_spin_unlock without taking a lock", "bpf_spin_unlock of different lock",
+                          "bpf_spin_unlock is missing",
                           "Locking two bpf_spin_locks are not allowed", "bpf_rcu_read_unlock is missing",
                           "unmatched {} unlock{}", "{} needs to be a pointer to bpf_spin_lock{}"),
          "Every lock is released, once, on every path.", "Pair lock and unlock in the same function."),
-    Rule("map-btf", ("map '{}' has to have BTF in order to use {}", "map '{}' has no valid {}", "off {} doesn't point to 'struct {}' that is at {}",
+    Rule("map-btf", ("map '{}' has to have BTF in order to use {}", "map '{}' has no valid {}", "off {} doesn't "
+                                                                                                "point to 'struct "
+                                                                                                "{}' that is at {}",
                      "R{} doesn't have constant offset. {} has to be at the constant offset", "R{} has no valid kptr",
-                     "timer pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}", "Helper has invalid btf_id in R{}",
+                     "timer pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}", "Helper has "
+                                                                                                  "invalid btf_id in "
+                                                                                                  "R{}",
                      "{} progs cannot use bpf_{} yet"),
          "Locks, timers and kernel pointers are found in a value by the map's BTF.",
          "Declare the map with types, and the field as a structure member.",
          _VALUE + "r1 = r0\ncall spin_lock" + _OUT),
 
     # References -------------------------------------------------------------------------------------------------------
-    Rule("reference-leak", ("Unreleased reference id={} alloc_insn={}", "BPF_EXIT instruction{}would lead to reference leak",
+    Rule("reference-leak", ("Unreleased reference id={} alloc_insn={}", "BPF_EXIT instruction{}would lead to "
+                                                                        "reference leak",
                             "{} would lead to reference leak"),
          "What was acquired (socket, ring buffer record) must be released on every path.",
          "Release it before every exit, also where it is null-checked late.", _SK + "r0 = 0\nexit"),
-    Rule("release-unowned", ("arg {} is an unacquired reference", "R{} must be referenced when passed to release function",
-                             "func {} reference has not been acquired before", "more than one arg with ref_obj_id R{} {} {}",
+    Rule("release-unowned", ("arg {} is an unacquired reference", "R{} must be referenced when passed to release "
+                                                                  "function",
+                             "func {} reference has not been acquired before", "more than one arg with ref_obj_id "
+                                                                               "R{} {} {}",
                              "cannot release unowned const bpf_dynptr"),
          "Only what this program acquired may be released, and only once.", "Release the pointer that was acquired.",
          ".type sched_cls\nr1 = *(u64 *)(r1 +168)\nif r1 == 0 goto out\ncall sk_release" + _OUT),
-    Rule("helper-null", ("Possibly NULL pointer passed to {}",), "The helper wants an object.", "Check for null first."),
+    Rule("helper-null", ("Possibly NULL pointer passed to {}",), "The helper wants an object.", "Check for null "
+                                                                                                "first."),
     Rule("dynptr", ("Expected an initialized dynptr as arg #{}", "Dynptr has to be an uninitialized dynptr",
                     "cannot overwrite referenced dynptr", "Expected a dynptr of type {} as arg #{}",
-                    "arg#{} expected pointer to stack or const struct bpf_dynptr", "Unsupported reg type {} for bpf_dynptr_from_mem data",
-                    "cannot pass pointer to const bpf_dynptr, the helper mutates it", "{} has to be at a constant offset",
+                    "arg#{} expected pointer to stack or const struct bpf_dynptr", "Unsupported reg type {} for "
+                                                                                   "bpf_dynptr_from_mem data",
+                    "cannot pass pointer to const bpf_dynptr, the helper mutates it", "{} has to be at a constant "
+                                                                                      "offset",
                     "cannot pass in {} at an offset={}", "potential write to dynptr at off={} disallowed"),
          "A dynamic pointer lives in its own 16 bytes of stack and is made and released by helpers.",
          "Initialise it once, leave its bytes alone, release it.",
-         "r1 = r10\nr1 += -8\nr2 = 8\n*(u64 *)(r10 -8) = 0\nr3 = r10\nr3 += -32\nr4 = 0\nr5 = 0\ncall dynptr_read\nr0 = 0\nexit"),
+         "r1 = r10\nr1 += -8\nr2 = 8\n*(u64 *)(r10 -8) = 0\nr3 = r10\nr3 += -32\nr4 = 0\nr5 = 0\ncall "
+         "dynptr_read\nr0 = 0\nexit"),
 
     # Privileges -------------------------------------------------------------------------------------------------------
     Rule("leak-memory", ("R{} leaks addr into {}", "leaking pointer from stack off {}"),
@@ -368,17 +409,22 @@ RULES: Final[list[Rule]] = [
     Rule("pointer-compare", ("R{} pointer comparison prohibited",),
          "Comparing pointers tells about addresses.", "Compare packet pointers with data_end, others with 0 only.",
          "!r2 = r10\nif r1 == r2 goto +0\nr0 = 0\nexit"),
-    Rule("speculative-alu", ("R{} has pointer with unsupported alu operation, pointer arithmetic with it prohibited for !root",
-                             "R{} tried to {} from different maps, paths or scalars, pointer arithmetic with it prohibited for !root",
-                             "R{} has unknown scalar with mixed signed bounds, pointer arithmetic with it prohibited for !root",
+    Rule("speculative-alu", ("R{} has pointer with unsupported alu operation, pointer arithmetic with it prohibited "
+                             "for !root",
+                             "R{} tried to {} from different maps, paths or scalars, pointer arithmetic with it "
+                             "prohibited for !root",
+                             "R{} has unknown scalar with mixed signed bounds, pointer arithmetic with it prohibited "
+                             "for !root",
                              "R{} tried to {} beyond pointer bounds, pointer arithmetic with it prohibited for !root",
-                             "R{} could not be pushed for speculative verification, pointer arithmetic with it prohibited for !root",
+                             "R{} could not be pushed for speculative verification, pointer arithmetic with it "
+                             "prohibited for !root",
                              "R{} pointer arithmetic of map value goes out of range, prohibited for !root"),
          "An offset is masked against speculation; that works only where every path has the same object and limit.",
          "Use one pointer and one bound per addition, or load with CAP_PERFMON.",
          "!.map m hash 8 48 1\n" + _LOOKUP + "if r0 == 0 goto out\nr1 = *(u64 *)(r0 +0)\nr2 = *(u64 *)(r0 +8)\n"
          "if r2 > 4 goto wide\nr1 &= 7\ngoto add\nwide: r1 &= 15\nadd: r0 += r1\nr0 = *(u8 *)(r0 +0)" + _OUT),
-    Rule("unprivileged-other", ("{} prohibited for !root{}", "{} for !root"), "Needs CAP_PERFMON.", "Load with CAP_PERFMON."),
+    Rule("unprivileged-other", ("{} prohibited for !root{}", "{} for !root"), "Needs CAP_PERFMON.", "Load with "
+                                                                                                    "CAP_PERFMON."),
     Rule("internal", ("verifier bug: {}", "verifier internal error{}", "kernel subsystem misconfigured {}"),
          "The verifier found itself in a state that must not happen.", "Report it."),
 ]

@@ -22,27 +22,31 @@ Records = Callable[[str], Iterator[dict[str, Any]]]
 def without_addresses(raw: bytes, symbols: dict[int, str]) -> bytes:
     out = bytearray(raw)
     for at in symbols:
-        out[8 * at + 4:8 * at + 8] = bytes(4)
+        out[8 * at + 4 : 8 * at + 8] = bytes(4)
         if out[8 * at] == 0x18:
-            out[8 * at + 12:8 * at + 16] = bytes(4)
+            out[8 * at + 12 : 8 * at + 16] = bytes(4)
     return bytes(out)
 
 
 def equal(done: Rewritten, xlated: bytes) -> bool:
-    return len(xlated) == 8 * len(done.insns) and \
-        without_addresses(encode(done.insns), done.symbols) == without_addresses(xlated, done.symbols)
+    return len(xlated) == 8 * len(done.insns) and without_addresses(
+        encode(done.insns), done.symbols
+    ) == without_addresses(xlated, done.symbols)
 
 
-@pytest.mark.parametrize(("file", "kernel", "machine", "at_least"), [
-    ("x86_64-linux-6.18", "linux-6.18", "x86_64", 1.0),
-    ("x86_64-linux-6.12", "linux-6.12", "x86_64", 1.0),
-    ("x86_64-linux-6.1", "linux-6.1", "x86_64", 1.0),
-    ("aarch64-linux-6.12", "linux-6.12", "aarch64", 1.0),
-    ("riscv64-linux-6.12", "linux-6.12", "riscv64", 0.99),
-    ("powerpc64le-linux-6.1", "linux-6.1", "ppc64", 0.99),
-    ("mips64el-linux-6.1", "linux-6.1", "mips64", 0.99),
-    ("arm-linux-6.1", "linux-6.1", "arm", 0.99),
-])
+@pytest.mark.parametrize(
+    ("file", "kernel", "machine", "at_least"),
+    [
+        ("x86_64-linux-6.18", "linux-6.18", "x86_64", 1.0),
+        ("x86_64-linux-6.12", "linux-6.12", "x86_64", 1.0),
+        ("x86_64-linux-6.1", "linux-6.1", "x86_64", 1.0),
+        ("aarch64-linux-6.12", "linux-6.12", "aarch64", 1.0),
+        ("riscv64-linux-6.12", "linux-6.12", "riscv64", 0.99),
+        ("powerpc64le-linux-6.1", "linux-6.1", "ppc64", 0.99),
+        ("mips64el-linux-6.1", "linux-6.1", "mips64", 0.99),
+        ("arm-linux-6.1", "linux-6.1", "arm", 0.99),
+    ],
+)
 def test_recorded_programs(records: Records, file: str, kernel: str, machine: str, at_least: float) -> None:
     same = total = 0
     for record in list(records(f"kernel-jit/{file}"))[::7]:
@@ -82,14 +86,28 @@ def program(kind: str, attach: int, name: str, raw: bytes) -> Program:
     return Program.from_json({"name": name, "prog_type": kind, "expected_attach_type": attach, "insns": raw.hex()})
 
 
-@pytest.mark.parametrize(("kind", "attach"), [
-    ("socket_filter", 0), ("sched_cls", 0), ("xdp", 33), ("cgroup_skb", 0), ("lwt_xmit", 0), ("sk_skb", 0), ("sock_ops", 0),
-    ("sk_msg", 0), ("sk_lookup", 36), ("sk_reuseport", 39), ("cgroup_sock", 2), ("cgroup_sock_addr", 15),
-    ("cgroup_sockopt", 21), ("cgroup_sysctl", 0), ("flow_dissector", 0), ("perf_event", 0),
-])
-def test_every_context_field_as_the_running_kernel(
-    live_kernel: None, kernel_btf: Btf, kind: str, attach: int
-) -> None:
+@pytest.mark.parametrize(
+    ("kind", "attach"),
+    [
+        ("socket_filter", 0),
+        ("sched_cls", 0),
+        ("xdp", 33),
+        ("cgroup_skb", 0),
+        ("lwt_xmit", 0),
+        ("sk_skb", 0),
+        ("sock_ops", 0),
+        ("sk_msg", 0),
+        ("sk_lookup", 36),
+        ("sk_reuseport", 39),
+        ("cgroup_sock", 2),
+        ("cgroup_sock_addr", 15),
+        ("cgroup_sockopt", 21),
+        ("cgroup_sysctl", 0),
+        ("flow_dissector", 0),
+        ("perf_event", 0),
+    ],
+)
+def test_every_context_field_as_the_running_kernel(live_kernel: None, kernel_btf: Btf, kind: str, attach: int) -> None:
     from bpfbench import kernel
 
     if not kernel.available().release.startswith("6.18"):
@@ -99,7 +117,7 @@ def test_every_context_field_as_the_running_kernel(
         try:
             image = kernel.jit(prog)
         except BpfbenchError:
-            continue                                        # needs an attach target or a capability
+            continue  # needs an attach target or a capability
         if not equal(rewrite(prog, btf=kernel_btf, pictures=False), image.xlated):
             different.append(prog.name)
     assert different == []

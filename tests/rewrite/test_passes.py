@@ -13,8 +13,11 @@ from bpfbench.verifier.rewrite.kernel_layout import layout_of
 
 def after(text: str, kernel: str = "linux-6.18", machine: str = "x86_64", **kinds: str) -> list[str]:
     done = rewrite(bb.assemble(text, **kinds), kernel, machine)
-    return [format_insn(insn) + (f" ; {done.symbols[at]}" if at in done.symbols else "")
-            for at, insn in enumerate(done.insns) if insn is not None]
+    return [
+        format_insn(insn) + (f" ; {done.symbols[at]}" if at in done.symbols else "")
+        for at, insn in enumerate(done.insns)
+        if insn is not None
+    ]
 
 
 def test_a_branch_with_one_dead_side_goes_and_takes_its_dead_code_along() -> None:
@@ -27,29 +30,49 @@ def test_a_jump_over_dead_code_goes_too() -> None:
 
 def test_xdp_context_goes_through_the_receive_queue() -> None:
     assert after("r0 = *(u32 *)(r1 +12)\nexit", type="xdp") == [
-        "r0 = *(u64 *)(r1 +32)", "r0 = *(u64 *)(r0 +0)", "r0 = *(u32 *)(r0 +224)", "exit"]
+        "r0 = *(u64 *)(r1 +32)",
+        "r0 = *(u64 *)(r0 +0)",
+        "r0 = *(u32 *)(r0 +224)",
+        "exit",
+    ]
 
 
 def test_part_of_a_field_is_cut_out_of_the_whole() -> None:
     mark, _ = layout_of("linux-6.18").member("sk_buff.mark")
     assert after("r0 = *(u8 *)(r1 +9)\nexit", type="socket_filter") == [
-        f"r0 = *(u32 *)(r1 +{mark})", "w0 >>= 8", "w0 &= 255", "exit"]
+        f"r0 = *(u32 *)(r1 +{mark})",
+        "w0 >>= 8",
+        "w0 &= 255",
+        "exit",
+    ]
 
 
 def test_writing_to_a_packet_adds_a_prologue() -> None:
-    lines = after("r2 = *(u32 *)(r1 +76)\nr3 = *(u32 *)(r1 +80)\nr4 = r2\nr4 += 1\nif r4 > r3 goto out\n"
-                  "*(u8 *)(r2 +0) = 0\nout: r0 = 0\nexit", type="sched_cls")
-    assert lines[1:6] == ["w6 &= 1", "if r6 == 0x0 goto pc+7", "r6 = r1", "r2 ^= r2", "call unknown#0 ; bpf_skb_pull_data"]
+    lines = after(
+        "r2 = *(u32 *)(r1 +76)\nr3 = *(u32 *)(r1 +80)\nr4 = r2\nr4 += 1\nif r4 > r3 goto out\n"
+        "*(u8 *)(r2 +0) = 0\nout: r0 = 0\nexit",
+        type="sched_cls",
+    )
+    assert lines[1:6] == [
+        "w6 &= 1",
+        "if r6 == 0x0 goto pc+7",
+        "r6 = r1",
+        "r2 ^= r2",
+        "call unknown#0 ; bpf_skb_pull_data",
+    ]
     assert lines[9] == "r1 = r6"
 
 
-@pytest.mark.parametrize(("division", "guarded"), [
-    ("r0 /= r2", ["if r2 != 0x0 goto pc+2", "w0 ^= w0", "goto pc+1", "r0 /= r2"]),
-    ("w0 %= w2", ["if w2 == 0x0 goto pc+2", "w0 %= w2", "goto pc+1", "w0 = w0"]),
-    ("r0 s/= -1", ["r0 = -r0"]),
-    ("r0 s%= -1", ["w0 = 0"]),
-    ("r0 /= 3", ["r0 /= 3"]),
-])
+@pytest.mark.parametrize(
+    ("division", "guarded"),
+    [
+        ("r0 /= r2", ["if r2 != 0x0 goto pc+2", "w0 ^= w0", "goto pc+1", "r0 /= r2"]),
+        ("w0 %= w2", ["if w2 == 0x0 goto pc+2", "w0 %= w2", "goto pc+1", "w0 = w0"]),
+        ("r0 s/= -1", ["r0 = -r0"]),
+        ("r0 s%= -1", ["w0 = 0"]),
+        ("r0 /= 3", ["r0 /= 3"]),
+    ],
+)
 def test_no_division_can_trap(division: str, guarded: list[str]) -> None:
     head = ["r0 = *(u32 *)(r1 +0)", "r2 = r0"]
     assert after("\n".join([*head, division, "exit"]), type="kprobe") == [*head, *guarded, "exit"]
@@ -62,8 +85,16 @@ def test_signed_division_finds_both_bad_divisors_with_one_comparison() -> None:
 
 def test_packet_loads_become_calls() -> None:
     lines = after("r6 = r1\nr0 = *(u8 *)skb[7]\nexit", type="socket_filter")
-    assert lines == ["r6 = r1", "r2 = 7", "r1 = r6", "call unknown#0 ; bpf_skb_load_helper_8_no_cache",
-                     "if r0 s>= 0x0 goto pc+2", "w0 ^= w0", "exit", "exit"]
+    assert lines == [
+        "r6 = r1",
+        "r2 = 7",
+        "r1 = r6",
+        "call unknown#0 ; bpf_skb_load_helper_8_no_cache",
+        "if r0 s>= 0x0 goto pc+2",
+        "w0 ^= w0",
+        "exit",
+        "exit",
+    ]
 
 
 _LOOKUP = ".map m {} 4 8 {}\n*(u32 *)(r10 -4) = 9\nr2 = r10\nr2 += -4\nr1 = map[m]\ncall map_lookup_elem\nr0 = 0\nexit"
@@ -71,8 +102,15 @@ _LOOKUP = ".map m {} 4 8 {}\n*(u32 *)(r10 -4) = 9\nr2 = r10\nr2 += -4\nr1 = map[
 
 def test_array_lookup_is_written_out() -> None:
     lines = after(_LOOKUP.format("array", 1024))
-    assert lines[5:12] == ["r0 = *(u32 *)(r2 +0)", "if r0 >= 0x400 goto pc+3", "r0 <<= 3", "r0 += r1", "goto pc+1", "r0 = 0",
-                           "r0 = 0"]
+    assert lines[5:12] == [
+        "r0 = *(u32 *)(r2 +0)",
+        "if r0 >= 0x400 goto pc+3",
+        "r0 <<= 3",
+        "r0 += r1",
+        "goto pc+1",
+        "r0 = 0",
+        "r0 = 0",
+    ]
 
 
 def test_hash_lookup_calls_the_search_itself() -> None:

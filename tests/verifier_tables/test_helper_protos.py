@@ -19,8 +19,12 @@ def test_the_shorthand_expands() -> None:
     found = hp.proto(helper_id("csum_diff"), "xdp")
     assert found is not None and found.pkt_access and not found.gpl_only
     assert [(a.kind, a.maybe_null) for a in found.args] == [
-        (hp.ARG_MEM, True), (hp.ARG_CONST_SIZE_OR_ZERO, False), (hp.ARG_MEM, True), (hp.ARG_CONST_SIZE_OR_ZERO, False),
-        (hp.ARG_ANYTHING, False)]
+        (hp.ARG_MEM, True),
+        (hp.ARG_CONST_SIZE_OR_ZERO, False),
+        (hp.ARG_MEM, True),
+        (hp.ARG_CONST_SIZE_OR_ZERO, False),
+        (hp.ARG_ANYTHING, False),
+    ]
 
 
 def test_memory_is_always_followed_by_its_size() -> None:
@@ -50,11 +54,32 @@ def test_maps_and_helpers_fit_in_both_directions() -> None:
     assert not hp.map_admits("sockmap", helper_id("map_update_elem"), "sk_msg")
 
 
-_TYPES = [("socket_filter", 0), ("sched_cls", 0), ("xdp", 0), ("cgroup_skb", 0), ("lwt_in", 0), ("lwt_xmit", 0), ("sock_ops", 0),
-          ("sk_skb", 0), ("sk_msg", 0), ("cgroup_sock", 2), ("cgroup_sock_addr", 10), ("cgroup_sock_addr", 19),
-          ("cgroup_sockopt", 21), ("cgroup_sockopt", 22), ("cgroup_device", 0), ("cgroup_sysctl", 0), ("sk_reuseport", 39),
-          ("sk_lookup", 36), ("flow_dissector", 0), ("netfilter", 45), ("kprobe", 0), ("tracepoint", 0), ("perf_event", 0),
-          ("raw_tracepoint", 0)]
+_TYPES = [
+    ("socket_filter", 0),
+    ("sched_cls", 0),
+    ("xdp", 0),
+    ("cgroup_skb", 0),
+    ("lwt_in", 0),
+    ("lwt_xmit", 0),
+    ("sock_ops", 0),
+    ("sk_skb", 0),
+    ("sk_msg", 0),
+    ("cgroup_sock", 2),
+    ("cgroup_sock_addr", 10),
+    ("cgroup_sock_addr", 19),
+    ("cgroup_sockopt", 21),
+    ("cgroup_sockopt", 22),
+    ("cgroup_device", 0),
+    ("cgroup_sysctl", 0),
+    ("sk_reuseport", 39),
+    ("sk_lookup", 36),
+    ("flow_dissector", 0),
+    ("netfilter", 45),
+    ("kprobe", 0),
+    ("tracepoint", 0),
+    ("perf_event", 0),
+    ("raw_tracepoint", 0),
+]
 
 
 @pytest.mark.parametrize(("kind", "attach"), _TYPES)
@@ -67,8 +92,11 @@ def test_who_may_call_what_as_the_running_kernel(live_kernel: None, kind: str, a
     programs = []
     for number in numbers:
         raw = struct.pack("<BBhiBBhiBBhi", 0x85, 0, 0, number, 0xB7, 0, 0, 1, 0x95, 0, 0, 0)
-        programs.append(Program.from_json({"name": "p", "prog_type": kind, "expected_attach_type": attach, "license": "none",
-                                           "insns": raw.hex()}))
+        programs.append(
+            Program.from_json(
+                {"name": "p", "prog_type": kind, "expected_attach_type": attach, "license": "none", "insns": raw.hex()}
+            )
+        )
     ours = hp.table(kind, attach)
     different = []
     for number, verdict in zip(numbers, kernel.verify_many(programs), strict=True):

@@ -26,9 +26,29 @@ def returning(kind: str, attach: int, value: int) -> Program:
     return Program.from_json({"name": "p", "prog_type": kind, "expected_attach_type": attach, "insns": raw.hex()})
 
 
-_BARE = ["socket_filter", "kprobe", "sched_cls", "tracepoint", "xdp", "perf_event", "cgroup_skb", "cgroup_sock", "lwt_in",
-         "sock_ops", "sk_skb", "cgroup_device", "sk_msg", "raw_tracepoint", "cgroup_sock_addr", "sk_reuseport",
-         "flow_dissector", "cgroup_sysctl", "cgroup_sockopt", "sk_lookup", "netfilter"]
+_BARE = [
+    "socket_filter",
+    "kprobe",
+    "sched_cls",
+    "tracepoint",
+    "xdp",
+    "perf_event",
+    "cgroup_skb",
+    "cgroup_sock",
+    "lwt_in",
+    "sock_ops",
+    "sk_skb",
+    "cgroup_device",
+    "sk_msg",
+    "raw_tracepoint",
+    "cgroup_sock_addr",
+    "sk_reuseport",
+    "flow_dissector",
+    "cgroup_sysctl",
+    "cgroup_sockopt",
+    "sk_lookup",
+    "netfilter",
+]
 
 
 @pytest.mark.parametrize("kind", _BARE)

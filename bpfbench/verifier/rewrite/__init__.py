@@ -1,8 +1,8 @@
 """What the kernel does to a program after it has verified it: one small pass per idea.
 
 A verified program is not yet what a JIT compiles.  The kernel removes dead code, converts context accesses, guards
-divisions, writes lookups out, binds calls.  Each pass is a file; `rewrite` runs them in the kernel's order and keeps what
-the program looked like before and after each.
+divisions, writes lookups out, binds calls.  Each pass is a file; `rewrite` runs them in the kernel's order and keeps
+what the program looked like before and after each.
 
     verified program
       fast calls      spills around fast helpers dropped            fastcall.py       since 6.12
@@ -31,8 +31,18 @@ from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.profiles import profile
 from bpfbench.program.program import Program
-from bpfbench.verifier.rewrite import ctx_access, dead_code, division, fastcall, helper_calls, ld_abs, loops, masking, zext
-from bpfbench.verifier.rewrite.body import Body, Line
+from bpfbench.verifier.rewrite import (
+    ctx_access,
+    dead_code,
+    division,
+    fastcall,
+    helper_calls,
+    ld_abs,
+    loops,
+    masking,
+    zext,
+)
+from bpfbench.verifier.rewrite.body import Body
 from bpfbench.verifier.rewrite.hints import Hints, from_walk
 from bpfbench.verifier.rewrite.kernel_layout import KernelLayout, layout_of
 from bpfbench.verifier.rewrite.subregs import Edges
@@ -61,7 +71,8 @@ class Pass:
         left = [f"{at:4} {text}" for at, text in self.before] + [""] * (rows - len(self.before))
         right = [f"{at:4} {text}" for at, text in self.after] + [""] * (rows - len(self.after))
         width = max((len(x) for x in left), default=0)
-        return "\n".join(f"{a:{width}} {' ' if a[5:] == b[5:] else '|'} {b}".rstrip() for a, b in zip(left, right, strict=True))
+        rows_ = zip(left, right, strict=True)
+        return "\n".join(f"{a:{width}} {' ' if a[5:] == b[5:] else '|'} {b}".rstrip() for a, b in rows_)
 
 
 @final
@@ -87,7 +98,8 @@ class Rewritten:
         self.layout = layout
 
     def __repr__(self) -> str:
-        return f"Rewritten({len(self.program)} -> {len(self.insns)} slots, passes: {', '.join(p.name for p in self.passes)})"
+        names = ", ".join(p.name for p in self.passes)
+        return f"Rewritten({len(self.program)} -> {len(self.insns)} slots, passes: {names})"
 
 
 def rewrite(subject: Verification | Program, kernel: str = "linux-6.18", machine: str = "x86_64",
@@ -97,7 +109,6 @@ def rewrite(subject: Verification | Program, kernel: str = "linux-6.18", machine
     `btf` is the kernel's BTF, for structures whose offsets the profile does not hold; `pictures=False` keeps no
     before/after. Raises VerifierError for a program that is not accepted, NotSupported for what has no rewriting here.
 
-    >>> from bpfbench.isa.assembler import assemble
     >>> from bpfbench.program.program import from_assembly
     >>> rewrite(from_assembly("r0 = *(u32 *)(r1 +16)\\nexit", type="xdp")).insns[:2]
     [<r0 = *(u64 *)(r1 +32)>, <r0 = *(u32 *)(r0 +8)>]
@@ -170,6 +181,7 @@ def _numbered_calls(body: Body) -> list[Instruction | None]:
             insns[line.at] = Instruction(line.insn.op, 0, 1, distance, numbers[id(line.target)])
         elif line.insn.kind == ops.LDDW and line.target is not None:
             distance = line.target.at - line.at - 1
-            insns[line.at] = Instruction(line.insn.op, line.insn.dst, line.insn.src, 0, distance, numbers[id(line.target)])
+            insn = line.insn
+            insns[line.at] = Instruction(insn.op, insn.dst, insn.src, 0, distance, numbers[id(line.target)])
     return insns
 

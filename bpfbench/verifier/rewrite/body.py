@@ -8,10 +8,11 @@ the line it goes to, so that passes can patch freely; `lower` counts the slots a
     1   r0 = bpf_x()     patched to 2 lines      r0 = …
     2   …                                        r0 = …
 
-A line put in place of another takes over its incoming jumps, as `bpf_patch_insn_data` does; where a line is removed they
-go to the next one.  Symbols stand for what only a running kernel knows: addresses of helpers, maps and variables.
+A line put in place of another takes over its incoming jumps, as `bpf_patch_insn_data` does; where a line is removed
+they go to the next one.  Symbols stand for what only a running kernel knows: addresses of helpers, maps and variables.
 
-Source: kernel/bpf/core.c (`bpf_patch_insn_single`, `bpf_adj_branches`), kernel/bpf/verifier.c (`verifier_remove_insns`).
+Source: kernel/bpf/core.c (`bpf_patch_insn_single`, `bpf_adj_branches`), kernel/bpf/verifier.c
+(`verifier_remove_insns`).
 """
 
 from __future__ import annotations

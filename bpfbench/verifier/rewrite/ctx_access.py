@@ -75,7 +75,8 @@ def convert_accesses(body: Body, prog: Program, layout: KernelLayout, version: t
     body.rebuild(patches)
 
 
-def _find(prog: Program, pointer: str, insn: Instruction, version: tuple[int, int]) -> tuple[CtxField, Recipe, str] | None:
+def _find(prog: Program, pointer: str, insn: Instruction,
+          version: tuple[int, int]) -> tuple[CtxField, Recipe, str] | None:
     write = insn.kind in (ops.STX, ops.ST)
     if pointer == CTX:
         if prog.type in PLAIN:

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 from typing import Final
 
-Recipe = tuple[str, int, str]                   # steps, size of the kernel's value (0: as loaded), member to write or ""
+# steps, size of the kernel's value (0: as loaded), member to write or ""
+Recipe = tuple[str, int, str]
 
 _SK: Final = "sk_buff.sk"
 SK_BUFF: Final[dict[str, Recipe]] = {

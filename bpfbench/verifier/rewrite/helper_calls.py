@@ -9,8 +9,8 @@
     *_storage_get           r5 says how memory may be allocated
     timer_set_callback      r3 names the program
 
-All other calls keep their form; `imm` becomes the distance of the function from `__bpf_call_base`, which only the running
-kernel knows: a symbol here.
+All other calls keep their form; `imm` becomes the distance of the function from `__bpf_call_base`, which only the
+running kernel knows: a symbol here.
 
 Source: kernel/bpf/verifier.c (`do_misc_fixups`); slides 22, 37.
 """
@@ -95,7 +95,8 @@ def _special(number: int, hint: Hint, prog: Program, hints: Hints, layout: Kerne
     if name == "jiffies64":
         return [Line(wide(0), symbol="&jiffies"), Line(op(0x79, 0, 0))]
     if name == "get_smp_processor_id" and version >= (6, 10) and machine == "x86_64":
-        return [Line(op(0xB4 if version < (6, 15) else 0xB7, 0), symbol="&cpu_number"), Line(op(0xBF, 0, 0, -1)), Line(op(0x61, 0, 0))]
+        address = Line(op(0xB4 if version < (6, 15) else 0xB7, 0), symbol="&cpu_number")
+        return [address, Line(op(0xBF, 0, 0, -1)), Line(op(0x61, 0, 0))]
     if name == "kptr_xchg" and version >= (6, 8) and machine in _EXCHANGES_POINTERS:
         return [Line(op(0xBF, 0, 2)), Line(op(0xDB, 1, 0, 0, 0xE1))]
     return None

@@ -33,9 +33,9 @@ class Hint:
 
     `seen` reachable · `pointer` what an access goes through ("ctx", "socket", … or "") · `map` the map of a call, None
     when there is none or paths differ (`map_poisoned`) · `map_key` constant key · `callback` the function of a
-    bpf_loop that can be inlined, else -1 · `spills` pairs of spills and fills around a fast call that can go · `nospec`, `nospec_result`
-    barriers before and after · `alu_state`, `alu_limit` masking of pointer arithmetic · `sanitize_spill` barrier after a
-    spill · `zext` the upper half of a 32-bit result is read later
+    bpf_loop that can be inlined, else -1 · `spills` pairs of spills and fills around a fast call that can go ·
+    `nospec`, `nospec_result` barriers before and after · `alu_state`, `alu_limit` masking of pointer arithmetic ·
+    `sanitize_spill` barrier after a spill · `zext` the upper half of a 32-bit result is read later
     """
 
     __slots__ = ("seen", "pointer", "map", "map_poisoned", "map_key", "callback", "spills", "nospec", "nospec_result",
@@ -60,7 +60,8 @@ class Hint:
 
 @final
 class Function:
-    """One function: first slot, `stack_depth` in bytes, stack below which fast-call spills lie (`fast_off`, negative)."""
+    """One function: first slot, `stack_depth` in bytes, stack below which fast-call spills lie (`fast_off`,
+    negative)."""
 
     __slots__ = ("start", "stack_depth", "fast_off", "keep_fast_stack", "extra")
 
@@ -95,7 +96,7 @@ def none(prog: Program) -> Hints:
 def from_walk(walk: Walk, edges: set[tuple[int, int]] | None = None) -> Hints:
     """What a finished walk knows; `edges` (pairs of slots that some path took) sharpen the zero extensions."""
     insns: list[Hint] = []
-    for pc, aux in enumerate(walk.aux):
+    for aux in walk.aux:
         hint = Hint()
         hint.seen = aux.seen
         hint.pointer = _KINDS.get(aux.ptr_kind & rs.BASE, "")

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bpfbench.elf.btf import Btf
-from bpfbench.elf.btf_types import ARRAY, STRUCT, UNION
+from bpfbench.elf.btf_types import STRUCT, UNION
 from bpfbench.errors import NotSupported
 
 Member = tuple[int, int]                        # offset, size

@@ -78,8 +78,8 @@ def _array(view: MapView, layout: KernelLayout, bypass_v1: bool) -> list[Instruc
 
 def _percpu_array(view: MapView, layout: KernelLayout, bypass_v1: bool) -> list[Instruction]:
     values, _ = layout.member("bpf_array.pptrs")
-    return [op(0x07, 1, 0, 0, values), op(0x61, 0, 2), *_bound(view, 5, bypass_v1), op(0x67, 0, 0, 0, 3), op(0x0F, 0, 1),
-            op(0x79, 0, 0), op(0xBF, 0, 0, -1), op(0x05, 0, 0, 1), op(0xB7, 0)]
+    return [op(0x07, 1, 0, 0, values), op(0x61, 0, 2), *_bound(view, 5, bypass_v1), op(0x67, 0, 0, 0, 3),
+            op(0x0F, 0, 1), op(0x79, 0, 0), op(0xBF, 0, 0, -1), op(0x05, 0, 0, 1), op(0xB7, 0)]
 
 
 def _array_of_maps(view: MapView, layout: KernelLayout, bypass_v1: bool) -> list[Instruction]:

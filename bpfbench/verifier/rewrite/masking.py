@@ -1,7 +1,8 @@
 """Speculation: masks on pointer arithmetic, barriers where a masked path is not enough.
 
 An unprivileged program must not compute, even speculatively, an address outside of its object.  The verifier noted for
-each addition of a variable to a pointer how far it may go; the offset is masked to 0 beyond that limit, without a branch:
+each addition of a variable to a pointer how far it may go; the offset is masked to 0 beyond that limit, without a
+branch:
 
     r1 += r2        w11 = LIMIT
                     r11 -= r2       negative when r2 is too large

@@ -1,8 +1,8 @@
 """Which 32-bit results have an upper half that somebody reads.
 
-eBPF clears the upper half with every 32-bit write.  On a machine that does not, an extra instruction is needed after such
-a write, but only if a later instruction reads all 64 bits.  The walk sees that path by path; here the same question is
-asked of the graph of seen instructions: which 32-bit definitions reach a 64-bit use?
+eBPF clears the upper half with every 32-bit write.  On a machine that does not, an extra instruction is needed after
+such a write, but only if a later instruction reads all 64 bits.  The walk sees that path by path; here the same
+question is asked of the graph of seen instructions: which 32-bit definitions reach a 64-bit use?
 
     0  w0 = w1            definition {0} of r0
     1  if w0 > 5 goto …   32-bit use: nothing
