@@ -36,9 +36,10 @@ _HEAD: Final = [0xA9BE47F0, 0xF9000BEF]
 _TAIL: Final = [0xC85F7E11, 0x91000631, 0xC80F7E11, 0x35FFFFAF, 0xF9400BEF, 0xA8C247F0]
 
 
-def counter(number: int) -> Item:
-    """The sequence for counter `number`; its address is table number -1 - `number`."""
-    return Item(TABLE, 0, _HEAD + _TAIL, -1 - number, 16, a64.Insn(a64.NOP, 0, 0, imm=2), sp=32)
+def counter(number: int, old: int = 0) -> Item:
+    """The sequence for counter `number`, in front of the instruction that was at `old`; its address is table number
+    -1 - `number`."""
+    return Item(TABLE, old, _HEAD + _TAIL, -1 - number, 16, a64.Insn(a64.NOP, 0, 0, imm=2), sp=32)
 
 
 def exclusive_regions(insns: list[tuple[int, a64.Insn]], succs: dict[int, list[int]], starts: list[int]) -> set[int]:

@@ -18,6 +18,7 @@ from .image import Image
 from .unwind import Unsupported, _sleb, _u
 
 MAX_LSDA: Final = 1 << 20
+_WIDTH: Final = {0x03: 4, 0x0B: 4, 0x04: 8, 0x0C: 8}          # of a type-table entry, by encoding
 
 
 @final
@@ -67,11 +68,12 @@ def parse(image: Image, addr: int, start: int) -> Lsda:
     actions, most = _actions(raw, end, [a for _, _, _, a in sites])
     types: list[int] = []
     if most:
-        if encoding & 15 not in (0x0B, 0x03) or encoding & 0x70 not in (0x10, 0):
+        width = _WIDTH.get(encoding & 15, 0)
+        if not width or encoding & 0x70 not in (0x10, 0):
             raise Unsupported(f"type encoding {encoding:#x}")
         for k in range(1, most + 1):
-            at = types_end - 4 * k
-            value = struct.unpack_from(image.order + "i", raw, at)[0]
+            at = types_end - width * k
+            value = struct.unpack_from(image.order + ("i" if width == 4 else "q"), raw, at)[0]
             types.append(addr + at + value if value and encoding & 0x70 == 0x10 else value)
     return Lsda(sites, actions, types, encoding)
 
@@ -114,10 +116,11 @@ def build(image: Image, lsda: Lsda, base: int, mapping: list[tuple[int, int, int
     tail = b"\x01" + _u(len(calls)) + calls + lsda.actions
     if not lsda.types:
         return b"\xff\xff" + tail
+    entry = _WIDTH[lsda.encoding & 15]
     width = 1                                                # of the offset, which counts from behind itself
     while True:
         pad_bytes = -(at + 2 + width + len(tail)) % 4
-        offset = len(tail) + pad_bytes + 4 * len(lsda.types)
+        offset = len(tail) + pad_bytes + entry * len(lsda.types)
         if len(_u(offset)) <= width:
             break
         width = len(_u(offset))
@@ -126,7 +129,7 @@ def build(image: Image, lsda: Lsda, base: int, mapping: list[tuple[int, int, int
     out += b"\0" * (2 + width + len(tail) + pad_bytes - len(out))
     for t in reversed(lsda.types):
         relative = t - (at + len(out)) if t and lsda.encoding & 0x70 == 0x10 else t
-        out += struct.pack(image.order + "i", relative)
+        out += struct.pack(image.order + ("i" if entry == 4 else "q"), relative)
     return out
 
 

@@ -233,7 +233,7 @@ def build(plan: Plan, changes: dict[int, Item], image: Image, count: str, first_
             items.append(changes.get(at) or _item(plan, image, at, insn))
         if count and b.start not in quiet:
             place = 1 if cfg.insn(b.start).op == a64.BTI else 0
-            items.insert(place, instrument.counter(first_counter + len(legend)))
+            items.insert(place, instrument.counter(first_counter + len(legend), b.start))
             legend.append({"function": f.name, "kind": "block", "block": b.start})
         last = cfg.insn(b.end - 4)
         falls = b.end if last.op not in a64.TERMINATORS or (last.op in a64.CONDITIONAL and not (
@@ -250,8 +250,8 @@ def _edges(plan: Plan, loud: set[int], image: Image, legend: list[dict[str, obje
     def split(block: int, target: int, indirect: bool) -> int:
         nonlocal label
         label += 1
-        items = [Item(RAW, 0, [instrument.BTI_J])] if indirect and image.bti else []
-        items.append(instrument.counter(first + len(legend)))
+        items = [Item(RAW, target, [instrument.BTI_J])] if indirect and image.bti else []
+        items.append(instrument.counter(first + len(legend), target))
         legend.append({"function": plan.function.name, "kind": "edge", "block": block, "target": target})
         extra.append(Piece(label, items, target))
         return label

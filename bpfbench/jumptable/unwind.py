@@ -267,10 +267,11 @@ class Writer:
         row, at, program = Row(31, 0, {}, False), start, b""
         if frame.undefined:
             program += b"\x07\x1e"
-        current = row
+        last = frame.start
         for new, old, words, pushed in mapping:
-            if old:
-                current = _row_at(frame, starts, old)
+            # a branch added behind a block has the row that its successor would have
+            current = _row_at(frame, starts, old or last + 4)
+            last = old or last
             for pc, want in _steps(new, words, pushed, current):
                 ops = _between(row, want)
                 if ops:

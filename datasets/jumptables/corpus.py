@@ -71,6 +71,7 @@ def configurations() -> list[Config]:
     for k, flags in enumerate(("-O2", "-O3", "-Os", "-O0")):
         out.append(Config("gcc-12", flags, 320 + k, pie=True))
         out.append(Config("gcc-12", flags, 330 + k, linker="lld"))
+    out.append(Config("gcc-12", "-O1", 350, link="--eh-frame-hdr"))
     out.append(Config("gcc-12", "-O2", 340, cxx=True))
     out.append(Config("gcc-12", "-O2", 341, wide=True))
     out.append(Config("gcc-12", "-O2 -ffunction-sections", 342, linker="lld", link="--icf=all"))

@@ -82,6 +82,39 @@ def test_symbols_and_unwind_rows_follow(tmp_path: Path) -> None:
     assert not any(s.flags & 3 == 3 for s in new.segments), "no segment is writable and executable"
 
 
+def test_unwind_rows_are_those_of_the_instructions_they_follow(tmp_path: Path) -> None:
+    """pyelftools reads the old and the new unwind tables; each block's first row must agree."""
+    from elftools.dwarf.callframe import FDE
+    from elftools.elf.elffile import ELFFile
+
+    def rows(path: Path, section: str) -> dict[tuple[int, int], list[dict[str, object]]]:
+        with path.open("rb") as f:
+            dwarf = ELFFile(f).get_dwarf_info()
+            if section != ".eh_frame":
+                sec = ELFFile(f).get_section_by_name(section)
+                dwarf.eh_frame_sec.stream.seek(0)
+                dwarf.eh_frame_sec = dwarf.eh_frame_sec._replace(stream=__import__("io").BytesIO(sec.data()), size=sec["sh_size"],
+                                                                 address=sec["sh_addr"])
+            return {(e["initial_location"], e["address_range"]): e.get_decoded().table
+                    for e in dwarf.EH_CFI_entries() if isinstance(e, FDE)}
+
+    def at(table: dict[tuple[int, int], list[dict[str, object]]], addr: int) -> object:
+        for (start, size), lines in table.items():
+            if start <= addr < start + size:
+                row = [r for r in lines if r["pc"] <= addr][-1]
+                saved = {k: v.arg for k, v in row.items() if isinstance(k, int) and v.type == "OFFSET"}
+                return row["cfa"].reg, row["cfa"].offset, saved
+        return None
+
+    (tmp_path / "in").write_bytes(elf("gcc-12-O1-eh-frame-hdr"))
+    report = rewrite(tmp_path / "in", tmp_path / "out", "random", "blocks")
+    old, new = rows(tmp_path / "in", ".eh_frame"), rows(tmp_path / "out", ".eh_frame.bpfbench")
+    checked = [(b, at(old, b)) for b in sorted(report.labels)[::7] if at(old, b) is not None]
+    assert len(checked) > 50
+    for block, want in checked:
+        assert at(new, report.labels[block]) == want, hex(block)
+
+
 @pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-aarch64 is not installed: apt install qemu-user")
 def test_counter_file_under_qemu(tmp_path: Path) -> None:
     """The start-up stub maps the file; counts are in it when the program has ended."""
