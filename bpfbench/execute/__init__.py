@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from bpfbench.errors import NotSupported, UsageError
@@ -41,8 +42,9 @@ def run(prog: Program, data: Any = b"", engine: str = "interp", **options: Any) 
         return run_emulated(prog, data, target, **options)
     if engine == "nfp":
         try:
-            from bpfbench.execute.nfp_sim import run as run_nfp
-        except ImportError:
+            simulator: Any = importlib.import_module("bpfbench.execute.nfp_sim")
+        except ModuleNotFoundError:
             raise NotSupported("engine nfp: there is no NFP simulator in this build") from None
-        return run_nfp(prog, data, **options)  # type: ignore[no-any-return]
+        result: Result = simulator.run(prog, data, **options)
+        return result
     raise UsageError(f"unknown engine {engine!r}; there are: {', '.join(ENGINES)}")

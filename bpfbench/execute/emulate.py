@@ -17,8 +17,8 @@ import time
 from typing import Any, Final, final
 
 import unicorn
-from unicorn import (
-    UcError,  # type: ignore[attr-defined]
+from unicorn import (  # type: ignore[attr-defined]
+    UcError,
     arm64_const,
     arm_const,
     mips_const,
@@ -132,7 +132,8 @@ class Emulator:
     # ----------------------------------------------------------------------------------------------------------- setup
     def _machine(self) -> Any:
         host = self.host
-        uc: Any = unicorn.Uc(host.arch, host.mode)
+        library: Any = unicorn                       # its stubs leave most of it untyped
+        uc = library.Uc(host.arch, host.mode)
         if host.cpu is not None:
             uc.ctl_set_cpu_model(host.cpu)
         if self.target == "ppc64":

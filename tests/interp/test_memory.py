@@ -33,7 +33,7 @@ TRAPS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "kind", "place", "pc"), TRAPS, ids=lambda v: str(v)[:40] if isinstance(v, str) else "")
+@pytest.mark.parametrize(("text", "kind", "place", "pc"), TRAPS, ids=[row[0][:40] for row in TRAPS])
 def test_a_trap_names_its_place(text: str, kind: str, place: tuple[str, int], pc: int) -> None:
     trap = interp.run(from_assembly(text)).trap
     assert trap is not None
@@ -46,7 +46,8 @@ def test_the_message_shows_the_instruction() -> None:
 
 
 def test_accesses_up_to_the_edge_are_fine() -> None:
-    text = "*(u8 *)(r10 - 512) = 7\nr2 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r2 + 63)\nr3 = *(u8 *)(r10 - 512)\nr0 += r3\nexit"
+    text = "*(u8 *)(r10 - 512) = 7\nr2 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r2 + 63)\nr3 = *(u8 *)(r10 - 512)\n"
+    text += "r0 += r3\nexit"
     assert interp.run(from_assembly(text), bytes(63) + b"\x05").r0 == 12
 
 

@@ -28,7 +28,8 @@ def test_big_endian_with_nanoseconds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cut", "message"),
-    [(0, "not a pcap capture"), (20, "not a pcap capture"), (30, "offset 0x18: the capture ends inside a packet header"),
+    [(0, "not a pcap capture"), (20, "not a pcap capture"),
+     (30, "offset 0x18: the capture ends inside a packet header"),
      (50, "offset 0x18: the capture ends inside a packet of 60 bytes")],
 )  # fmt: skip
 def test_truncated(tmp_path: Path, cut: int, message: str) -> None:
