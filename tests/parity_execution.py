@@ -2,7 +2,7 @@
 
     python tests/parity_execution.py [COUNT [FIRST]] [--engines kernel,native,emulate:arm,…]
 
-Prints a line per engine: runs, differences, programs refused.  The kernel returns 32 bits of r0 and is compared on them.
+Prints a line per engine: runs, differences, programs refused.  The kernel returns 32 bits of r0, which are compared.
 """
 
 from __future__ import annotations
