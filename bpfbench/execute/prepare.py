@@ -83,7 +83,8 @@ def prepare(program: Program) -> Prepared:
             origin += [pc] * (len(insns) - len(origin))
     for at, target in targets:
         _link(insns, at, target, place, entries)
-    ready = Program(insns, program.type, program.name, program.license, program.maps)
+    # without a type: a kernel gives some types' functions stacks of their own, which only a kernel has
+    ready = Program(insns, "unspec", program.name, program.license, program.maps)
     count = len(functions)
     return Prepared(ready, Facts([STACK + 8] * count, [False] * count), entries, origin)
 
