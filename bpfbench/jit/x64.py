@@ -25,6 +25,7 @@ from bpfbench.jit.code import Relocation
 from bpfbench.jit.features import tail_call_layout
 from bpfbench.jit.target import Sweep
 from bpfbench.jit.x64_arithmetic import ALU_RR, AUX, MOV_RR, X64Arithmetic, imm8
+
 # isort: off
 from bpfbench.machine.x64 import (
     JCC8, JCC32, NAMES64, NOPS, R8, R9, R10, R11, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, X64, R, both,

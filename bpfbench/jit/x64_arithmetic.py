@@ -13,6 +13,7 @@ from typing import Final
 from bpfbench.bits import s32
 from bpfbench.isa import ops
 from bpfbench.jit.target import Target
+
 # isort: off
 from bpfbench.machine.x64 import (
     R11, RAX, RCX, RDX, R, both,
