@@ -27,6 +27,7 @@ class Trie(Map):
         super().__init__(spec, memory, 1)
         self.slab = Slab(memory, f"value of {spec.name or spec.type}", spec.value_size)
         self.slots: dict[tuple[int, int], int] = {}      # (prefix length, masked address) -> slot
+        self.given: dict[tuple[int, int], bytes] = {}    # the keys as they were given, bits behind the prefix and all
 
     def _prefix(self, key: bytes) -> tuple[int, int] | None:
         bits = (self.key_size - 4) * 8
@@ -58,7 +59,7 @@ class Trie(Map):
             return -ENOSPC
         slot = self.slab.take()
         self.slab.write(slot, value)
-        self.slots[prefix] = slot
+        self.slots[prefix], self.given[prefix] = slot, key
         if old is not None:
             self.slab.give(old)
         return 0
@@ -74,11 +75,7 @@ class Trie(Map):
         return 0
 
     def keys(self) -> list[bytes]:
-        width = self.key_size - 4
-        return [
-            length.to_bytes(4, "little") + (address << (width * 8 - length)).to_bytes(width, "big")
-            for length, address in sorted(self.slots)
-        ]
+        return [self.given[prefix] for prefix in sorted(self.slots)]
 
     def get(self, key: bytes | int) -> Value | None:
         prefix = self._prefix(self._key(key))

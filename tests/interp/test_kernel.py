@@ -1,4 +1,4 @@
-"""The interpreter against the running kernel's test run: return value and packet."""
+"""The interpreter against the running kernel's test run: return value, packet and maps."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from bpfbench.program.program import Program
 from tests.parity_execution import Random as Seeded
 from tests.parity_execution import packet, program
 
+READABLE = ("array", "hash", "lpm_trie")
+
 
 def differences(first: int, count: int) -> list[str]:
     """Seeds of generated programs on which the two disagree, in one run and in a second that goes on with the maps."""
@@ -29,8 +31,10 @@ def differences(first: int, count: int) -> list[str]:
             maps: object = None
             for turn in range(2):
                 data = packet(rng)
-                theirs, mine = run_loaded(loaded, data, read_maps=False), interp.run(prog, data, maps=maps)
-                if (theirs.r0, theirs.data) != (mine.retval, mine.data) or mine.trap is not None:
+                theirs, mine = run_loaded(loaded, data), interp.run(prog, data, maps=maps)
+                held = {n: dict(mine.maps[m.name].items()) for n, m in enumerate(prog.maps) if m.type in READABLE}
+                same = held == {n: theirs.maps[n] for n in held}
+                if (theirs.r0, theirs.data) != (mine.retval, mine.data) or mine.trap is not None or not same:
                     wrong.append(f"seed {seed} run {turn}: kernel {theirs}, interpreter {mine}")
                 maps = mine.maps
     return wrong
