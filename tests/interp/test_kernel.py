@@ -31,9 +31,10 @@ def differences(first: int, count: int) -> list[str]:
             maps: object = None
             for turn in range(2):
                 data = packet(rng)
-                theirs, mine = run_loaded(loaded, data), interp.run(prog, data, maps=maps)
+                last = turn == 1                           # reading the kernel's queues empties them
+                theirs, mine = run_loaded(loaded, data, read_maps=last), interp.run(prog, data, maps=maps)
                 held = {n: dict(mine.maps[m.name].items()) for n, m in enumerate(prog.maps) if m.type in READABLE}
-                same = held == {n: theirs.maps[n] for n in held}
+                same = not last or held == {n: theirs.maps[n] for n in held}
                 if (theirs.r0, theirs.data) != (mine.retval, mine.data) or mine.trap is not None or not same:
                     wrong.append(f"seed {seed} run {turn}: kernel {theirs}, interpreter {mine}")
                 maps = mine.maps
