@@ -90,7 +90,7 @@ class Cfg:
 
     __slots__ = (
         "program", "functions", "calls", "blocks", "edges", "successors", "predecessors", "block_of", "loops", "flaws",
-        "orders", "out",
+        "orders", "out", "spans",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +108,7 @@ class Cfg:
         self.orders: list[list[int]] = []  # reverse postorder of each function's reachable blocks
         self.successors: list[list[int]] = [[] for _ in blocks]
         self.predecessors: list[list[int]] = [[] for _ in blocks]
+        self.spans = [(-1, 0)] * len(blocks)  # place in the dominator tree, in preorder, and size of the subtree
         self.out: list[list[Edge]] = [[] for _ in blocks]
         for edge in edges:
             self.out[edge.source].append(edge)
@@ -131,9 +132,8 @@ class Cfg:
 
     def dominates(self, a: int, b: int) -> bool:
         """Does every path to block `b` go through block `a`?"""
-        while b >= 0 and b != a:
-            b = self.blocks[b].idom
-        return a == b
+        first, size = self.spans[a]
+        return a == b or first <= self.spans[b][0] < first + size
 
     def edges_from(self, block: int) -> list[Edge]:
         """The edges that leave a block: falling through first, then the jump."""
@@ -306,7 +306,22 @@ def _analyse(cfg: Cfg, function: Function) -> None:
     for block in order:
         for edge in cfg.edges_from(block):
             edge.back = position[edge.target] <= position[block]
+    _number(cfg, order, idom)
     _postdominators(cfg, order)
+
+
+def _number(cfg: Cfg, order: list[int], idom: list[int]) -> None:
+    """Places in the dominator tree: a block's subtree is an interval, which makes `dominates` a comparison."""
+    size = dict.fromkeys(order, 1)
+    for block in reversed(order[1:]):
+        size[idom[block]] += size[block]
+    free = {order[0]: order[0] + 1}
+    cfg.spans[order[0]] = (order[0], size[order[0]])
+    for block in order[1:]:
+        at = free[idom[block]]
+        free[idom[block]] = at + size[block]
+        free[block] = at + 1
+        cfg.spans[block] = (at, size[block])
 
 
 def _postdominators(cfg: Cfg, order: list[int]) -> None:

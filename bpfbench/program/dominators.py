@@ -47,6 +47,8 @@ def immediate_dominators(entry: int, successors: list[list[int]], predecessors: 
     number = [NONE] * len(successors)
     for position, node in enumerate(order):
         number[node] = position
+    # latest first: then the walks up from a block with thousands of predecessors add up to one walk
+    joined = {node: sorted(predecessors[node], key=number.__getitem__, reverse=True) for node in order[1:]}
     idom = [NONE] * len(successors)
     idom[entry] = entry
     changed = True
@@ -54,7 +56,7 @@ def immediate_dominators(entry: int, successors: list[list[int]], predecessors: 
         changed = False
         for node in order[1:]:
             best = NONE
-            for previous in predecessors[node]:
+            for previous in joined[node]:
                 if number[previous] == NONE or idom[previous] == NONE:
                     continue
                 best = previous if best == NONE else _meet(best, previous, idom, number)

@@ -28,6 +28,7 @@ from bpfbench.program.terms import SIZE_LIMIT, Term, alu, const, extend, header,
 
 State = dict[int, Term]  # variable -> term; a stack slot that is missing is not known
 _FP: Final = 10
+DEEPEST: Final = 50  # loops nested deeper than this are not followed
 _STORES: Final = (ops.ST, ops.STX, ops.ATOMIC, ops.STORE_REL)
 _CALLS: Final = (ops.CALL, ops.CALL_LOCAL, ops.CALL_KFUNC, ops.CALLX)
 
@@ -106,7 +107,7 @@ class _Reader:
                 continue
             loop = self.cfg.loops[-unit - 1]
             into = state if first in loop.entries and around < 0 else self._entry(loop)
-            if loop.reducible:
+            if loop.reducible and loop.depth <= DEEPEST:
                 self._loop(loop, into)
             else:
                 self._forget(loop, into)
@@ -201,8 +202,9 @@ class _Reader:
         last = self.cfg.program.insns[self.cfg.blocks[block].last]
         if last is not None and last.kind in (ops.JMP, ops.JMP32):
             bits = 64 if last.kind == ops.JMP else 32
-            b = const(last.imm) if last.op.imm else state[last.src]
-            self.conditions[block] = Condition(self.cfg.blocks[block].last, last.op.fn, bits, state[last.dst], b)
+            pc = self.cfg.blocks[block].last
+            b = const(last.imm) if last.op.imm else _read(state, last.src, pc)
+            self.conditions[block] = Condition(pc, last.op.fn, bits, _read(state, last.dst, pc), b)
         for target in self.cfg.successors[block]:
             self.out[block, target] = state
 
@@ -215,14 +217,14 @@ class _Reader:
         for register in range(terms.STACK_TOP):
             if insn.writes >> register & 1:
                 state[register] = other(pc, register)
-        if result is not None:
+        if result is not None and insn.dst < terms.STACK_TOP:
             state[insn.dst] = result if result.size <= SIZE_LIMIT else other(pc, insn.dst)
 
     def _value(self, pc: int, insn: Instruction, state: State) -> Term | None:
         """The term of what the instruction writes into dst; None where it writes nothing or nothing is known."""
         if insn.flaw:
             return None
-        dst, src = state[insn.dst], state[insn.src]
+        dst, src = _read(state, insn.dst, pc), _read(state, insn.src, pc)
         if insn.kind in (ops.ALU64, ops.ALU32):
             bits = 64 if insn.kind == ops.ALU64 else 32
             return alu(insn.op.fn, bits, dst, const(insn.imm) if insn.op.imm else src)
@@ -249,7 +251,7 @@ class _Reader:
         slot = _slot_stored(insn)
         if slot is None or insn.kind not in (ops.ST, ops.STX):
             return
-        value = const(insn.imm) if insn.kind == ops.ST else state[insn.src]
+        value = const(insn.imm) if insn.kind == ops.ST else _read(state, insn.src, -1)
         bits = 8 * insn.op.size
         state[slot] = alu(ops.AND, 64, value, const((1 << bits) - 1)) if bits < 32 else alu(ops.MOV, bits, terms.ZERO,
         value)
@@ -269,6 +271,11 @@ def join(states: list[State], pc: int, tag: int = 0) -> State:
         elif variable < terms.STACK_TOP:
             joined[variable] = other(pc, variable, 64, tag)
     return joined
+
+
+def _read(state: State, register: int, pc: int) -> Term:
+    """What a register holds; r11 and up, which only malformed programs name, hold nothing known."""
+    return state[register] if register < terms.STACK_TOP else other(pc, 0, 64, -1)
 
 
 def _escapes(insn: Instruction) -> bool:

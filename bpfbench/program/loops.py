@@ -26,9 +26,9 @@ from bpfbench.bits import sext
 from bpfbench.isa import ops
 from bpfbench.isa.helpers import helper_id
 from bpfbench.program import terms
-from bpfbench.program.cfg import TAKEN, Cfg
+from bpfbench.program.cfg import TAKEN, Cfg, Edge
 from bpfbench.program.counting import OPPOSITE, Question, step_of
-from bpfbench.program.iteration import COMPARISON, Condition, Iteration, iterations
+from bpfbench.program.iteration import COMPARISON, DEEPEST, Condition, Iteration, iterations
 from bpfbench.program.nesting import Loop
 from bpfbench.program.terms import CONST, Term, variable_name
 
@@ -139,12 +139,13 @@ def analyse(cfg: Cfg) -> list[LoopFacts]:
 
 @final
 class _Analysis:
-    __slots__ = ("cfg", "iterations", "conditions", "trips", "returning", "callee")
+    __slots__ = ("cfg", "iterations", "conditions", "trips", "returning", "callee", "found")
 
     def __init__(self, cfg: Cfg) -> None:
         self.cfg = cfg
         self.iterations, self.conditions = iterations(cfg)
         self.trips: dict[int, Trips] = {}
+        self.found: dict[int, list[Induction]] = {}
         self.returning: dict[int, bool] = {}
         self.callee = {call.pc: call.callee for call in cfg.calls if not call.callback}
 
@@ -211,12 +212,14 @@ class _Analysis:
             trips = Trips(UNKNOWN, reason="the function has an indirect jump")
         elif iteration is None:
             reason = "inside an irreducible loop"
+            if loop.reducible and loop.depth > DEEPEST:
+                reason = f"nested deeper than {DEEPEST} loops"
             if not loop.reducible:
                 starts = ", ".join(str(self.cfg.blocks[entry].start) for entry in loop.entries)
                 reason = f"irreducible: it can be entered at insns {starts}"
             trips = Trips(UNKNOWN, reason=reason)
         else:
-            inductions = _inductions(iteration)
+            inductions = self._inductions(iteration)
             trips = self._count(iteration, exits)
         self.trips[loop.index] = trips
         return LoopFacts(loop, pc, trips, inductions, exits, self._kernels(loop, trips))
@@ -285,6 +288,12 @@ class _Analysis:
             block = above
         return known
 
+    def _inductions(self, iteration: Iteration) -> list[Induction]:
+        index = iteration.loop.index
+        if index not in self.found:
+            self.found[index] = _inductions(iteration)
+        return self.found[index]
+
     def _ranges(self, loop: Loop) -> dict[Term, tuple[int, int]]:
         """The values that the induction variables of the enclosing loops take, as far as those are bounded."""
         known: dict[Term, tuple[int, int]] = {}
@@ -296,7 +305,7 @@ class _Analysis:
             trips, iteration = self.trips.get(outer.index), self.iterations.get(outer.index)
             if trips is None or trips.count is None or iteration is None:
                 continue
-            for variable in _inductions(iteration):
+            for variable in self._inductions(iteration):
                 low, high = terms.bounds(variable.start, known)
                 far = (trips.count - 1) * variable.step
                 low, high = min(low, low + far), max(high, high + far)
@@ -306,7 +315,9 @@ class _Analysis:
 
     def _kernels(self, loop: Loop, trips: Trips) -> dict[str, str]:
         """What the verifiers of three generations do with the loop."""
-        latch, start = self.cfg.blocks[loop.latches[-1]].last, self.cfg.blocks[loop.header].start
+        back = next(edge for block in loop.blocks for edge in self.cfg.edges_from(block)
+                    if edge.back and edge.target in loop.entries)  # fmt: skip
+        latch, start = edge_ends(self.cfg, back)
         size = sum(len(self.cfg.insns(block)) for block in loop.blocks)
         steps = any(insn.kind == ops.MAY_GOTO for block in loop.blocks for _, insn in self.cfg.insns(block))
         walked = "walked until two states are equal or a million instructions are reached"
@@ -319,6 +330,11 @@ class _Analysis:
             "linux-5.3": "refused: may_goto is not known" if steps else walked,
             "linux-6.18": "walked until the states of the component repeat (may_goto)" if steps else walked,
         }
+
+
+def edge_ends(cfg: Cfg, edge: Edge) -> tuple[int, int]:
+    """The instructions that an edge leads from and to."""
+    return edge.pc, cfg.blocks[edge.target].start
 
 
 def _leaving(condition: Condition | None, taken: bool) -> int:

@@ -148,6 +148,17 @@ def test_reducible_loops_are_those_whose_header_dominates() -> None:
             assert dominated == loop.reducible
 
 
+def test_dominance_is_the_way_up_the_tree() -> None:
+    rng = random.Random(28)
+    for _ in range(60):
+        lines = [f"L{i}: if r1 > {i} goto L{rng.randrange(20)}" for i in range(19)]
+        cfg = build(from_assembly("\n".join([*lines, "L19: exit"])))
+        for a in cfg.blocks:
+            for b in cfg.blocks:
+                if a.reachable and b.reachable:
+                    assert cfg.dominates(a.index, b.index) == (a.index in ancestors(b.index, cfg.idom))
+
+
 def ancestors(block: int, idom: list[int]) -> set[int]:
     found = {block}
     while (block := idom[block]) >= 0:
