@@ -48,9 +48,27 @@ RULES = [
 ]  # fmt: skip
 
 
+#: Instructions of version 4, which the generator of 6.12 has
+NEWER = [
+    ("r0 = (s8)r1", ["lsl r0, r2, #24", "asr r0, r0, #24", "asr r1, r0, #31"]),
+    ("r0 = (s32)r1", ["mov r0, r2", "asr r1, r2, #31"]),
+    ("r7 = (s16)r7", ["ldr r6, [r11, #-40]", "lsl r6, r6, #16", "asr r6, r6, #16", "str r6, [r11, #-40]",
+                      "asr r7, r6, #31", "str r7, [r11, #-36]"]),
+    ("r0 = *(s16 *)(r1 + 4)", ["ldrsh r0, [r2, #4]", "asr r1, r0, #31"]),
+    ("r0 = *(s16 *)(r1 + 256)", ["add r7, r2, #256", "ldrsh r0, [r7]", "asr r1, r0, #31"]),
+    ("w0 s%= w1", ["sdiv r12, r0, r2", "mls r0, r2, r12, r0"]),
+    ("r0 = bswap64 r0", ["rev lr, r0", "rev r0, r1", "mov r1, lr"]),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("bpf, expected", RULES, ids=[bpf for bpf, _ in RULES])
 def test_rule(bpf: str, expected: list[str]) -> None:
     assert native(bpf, "arm", KERNEL) == expected
+
+
+@pytest.mark.parametrize("bpf, expected", NEWER, ids=[bpf for bpf, _ in NEWER])
+def test_newer_rule(bpf: str, expected: list[str]) -> None:
+    assert native(bpf, "arm", "linux-6.12") == expected
 
 
 def test_comparisons_are_high_word_first_and_signed_ones_swap() -> None:

@@ -44,9 +44,27 @@ RULES = [
 ]  # fmt: skip
 
 
+#: Instructions of version 4, and what changed with them in 6.12
+NEWER = [
+    ("r0 = r0", []),
+    ("r0 = (s8)r1", ["extsb r8, r3"]),
+    ("r0 s/= r1", ["divd r8, r8, r3"]),
+    ("w0 s%= 3", ["li r9, 3", "divw r10, r8, r9", "mullw r9, r9, r10", "sub r8, r8, r9"]),
+    ("r0 = *(s8 *)(r1 + 1)", ["lbz r8, 1(r3)", "extsb r8, r8"]),
+    ("r0 = *(s16 *)(r1 + 2)", ["lha r8, 2(r3)"]),
+    ("r0 = *(s32 *)(r1 + 4)", ["lwa r8, 4(r3)"]),
+    ("r0 = bswap16 r0", ["rlwinm r9, r8, 8, 16, 23", "rlwimi r9, r8, 24, 24, 31", "mr r8, r9"]),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("bpf, expected", RULES, ids=[bpf for bpf, _ in RULES])
 def test_rule(bpf: str, expected: list[str]) -> None:
     assert native(bpf, "ppc64", KERNEL) == expected
+
+
+@pytest.mark.parametrize("bpf, expected", NEWER, ids=[bpf for bpf, _ in NEWER])
+def test_newer_rule(bpf: str, expected: list[str]) -> None:
+    assert native(bpf, "ppc64", "linux-6.12") == expected
 
 
 def test_a_frame_is_made_for_calls_and_for_the_stack_only() -> None:
