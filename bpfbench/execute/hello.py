@@ -14,6 +14,7 @@ Slides 7-12; mmap(2), mprotect(2).
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 from collections.abc import Callable
 from typing import Any, Final, final
@@ -99,6 +100,7 @@ def in_child(work: Callable[[], int]) -> int:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        faulthandler.disable()              # dying is what some of the work is for
         try:
             os.write(writing, (work() & 0xFFFF_FFFF).to_bytes(4, "little"))
         finally:
@@ -124,7 +126,7 @@ def emulated(target: str, code: bytes) -> int:
     if target == "ppc64":
         # its fetches are big-endian, so each word is turned round
         machine = uc.Uc(uc.UC_ARCH_PPC, uc.UC_MODE_PPC64 | uc.UC_MODE_BIG_ENDIAN)
-        machine.ctl_tlb_mode(uc.UC_TLB_VIRTUAL)
+        machine.ctl_set_tlb_mode(uc.UC_TLB_VIRTUAL)
         code = b"".join(code[at : at + 4][::-1] for at in range(0, len(code), 4))
         sp, link, result = ppc_const.UC_PPC_REG_1, ppc_const.UC_PPC_REG_LR, ppc_const.UC_PPC_REG_3
     else:
