@@ -120,7 +120,10 @@ def aligned_call(address: int) -> bytes:
 class Native:
     """One run in this process; programs that are tail called are compiled when they are reached."""
 
-    def __init__(self, program: Program, runtime: Runtime, target: str, placed: Placement | None = None) -> None:
+    def __init__(
+        self, program: Program, runtime: Runtime, target: str, placed: Placement | None = None, tell: bool = True
+    ) -> None:
+        self.tell = tell
         self.runtime = runtime
         self.target = target
         self.placed = placed
@@ -136,7 +139,7 @@ class Native:
         known = self.images.get(id(program))
         if known is not None:
             return known[0].entry
-        ready, code = compile_for(program, self.target)
+        ready, code = compile_for(program, self.target, tell=self.tell)
         stubs_at = len(code.bytes) + STUB_SIZE & ~(STUB_SIZE - 1)
         room = CodeMemory(stubs_at + STUB_SIZE * (len(code.relocations) + 1))
         stubs: dict[str, int] = {}                 # symbol -> address of its stub
@@ -170,7 +173,7 @@ class Native:
     def start(self) -> int:
         """Run the program; r0, all 64 bits."""
         sync(self.runtime.context)
-        self.call(self.entry, (self._context(),))
+        self.call(self.entry, (self.context(),))
         return self.calls.r0
 
     def call(self, address: int, args: tuple[int, ...]) -> int:
@@ -181,10 +184,10 @@ class Native:
         return result
 
     def tail_call(self, program: Program) -> int:
-        self.call(self.place(program), (self._context(),))
+        self.call(self.place(program), (self.context(),))
         return self.calls.r0
 
-    def _context(self) -> int:
+    def context(self) -> int:
         region = self.runtime.context_region
         return region.base if region is not None else 0
 
@@ -232,13 +235,13 @@ def run(
     Raises ExecuteError (refused, crashed, too slow), JitError, NotSupported.
     """
     target = host_target()
-    _must_be_accepted(prog, verification)
+    must_be_accepted(prog, verification)
     if in_process:
         return _result(prog, _inside(prog, data, ctx, maps, cpus, seed, target, placed))
-    return _result(prog, _in_child(lambda: _inside(prog, data, ctx, maps, cpus, seed, target, placed), seconds))
+    return _result(prog, in_child(lambda: _inside(prog, data, ctx, maps, cpus, seed, target, placed), seconds))
 
 
-def _must_be_accepted(prog: Program, verification: Any) -> None:
+def must_be_accepted(prog: Program, verification: Any) -> None:
     if verification is None:
         from bpfbench.verifier.verification import verify
 
@@ -289,7 +292,7 @@ def _result(prog: Program, ended: Ended) -> Result:
     return result
 
 
-def _in_child(work: Callable[[], Ended], seconds: float) -> Ended:
+def in_child(work: Callable[[], Any], seconds: float) -> Any:
     """Do the work in a forked child and read its answer; ExecuteError if it dies or takes too long."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -311,11 +314,10 @@ def _in_child(work: Callable[[], Ended], seconds: float) -> Ended:
     ended = pickle.loads(raw)
     if isinstance(ended, BpfbenchError):
         raise ended
-    assert isinstance(ended, Ended)
     return ended
 
 
-def _answer_and_leave(work: Callable[[], Ended], writing: int) -> None:
+def _answer_and_leave(work: Callable[[], Any], writing: int) -> None:
     """The child's part: never returns."""
     status = 1
     faulthandler.disable()                           # the parent reports the crash

@@ -56,8 +56,11 @@ def make(name: str, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> I
     return Instruction(OP[name], dst, src, off, imm)
 
 
-def prepare(program: Program) -> Prepared:
-    """The program rewritten for execution.  Raises what the code generator raises for instructions it has not."""
+def prepare(program: Program, tell: bool = True) -> Prepared:
+    """The program rewritten for execution.  Raises what the code generator raises for instructions it has not.
+
+    `tell`  the main function tells its r0 before it leaves; without, only what the target returns is known
+    """
     functions = partition(program.insns, False, dict(program.symbols))
     insns: list[Instruction | None] = []
     origin: list[int] = []                           # new slot -> original slot
@@ -74,7 +77,7 @@ def prepare(program: Program) -> Prepared:
                 continue
             place[pc] = len(insns)
             origin += [function.start] * (len(insns) - len(origin))
-            for line, target in expand(insn, pc, function.index == 0):
+            for line, target in expand(insn, pc, tell and function.index == 0):
                 if target is not None:
                     targets.append((len(insns), target))
                 insns.append(line)
@@ -107,7 +110,7 @@ def _link(
 
 # ------------------------------------------------------------------------------------------------------ by instruction
 def expand(insn: Instruction, pc: int, main: bool) -> list[Line]:
-    """What stands for `insn` at slot `pc`; `main`: it is in the program's first function."""
+    """What stands for `insn` at slot `pc`; `main`: it is in the function that tells its r0 before it leaves."""
     k = insn.kind
     if insn.flaw:
         return [(insn, None)]

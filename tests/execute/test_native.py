@@ -74,3 +74,22 @@ def test_what_a_program_printed_comes_back() -> None:
         exit
     """
     assert native.run(bb.assemble(text), verification=ACCEPTED).printed == ["x=42"]
+
+
+def test_timing_calls_it_as_often_as_asked() -> None:
+    """The program counts its runs in the packet, which is not put back: the last run returns how many there were."""
+    from bpfbench.execute.timing import ROUNDS, measure
+
+    text = """
+        r2 = *(u32 *)(r1 + 0)
+        r3 = *(u32 *)(r1 + 4)
+        r0 = 0
+        r4 = r2
+        r4 += 8
+        if r4 > r3 goto out
+        r0 = *(u64 *)(r2 + 0)
+        r0 += 1
+        *(u64 *)(r2 + 0) = r0
+    out: exit
+    """
+    assert measure(bb.assemble(text), bytes(64), repeat=10).r0 == 1 + 10 * ROUNDS
