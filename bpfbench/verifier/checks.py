@@ -26,7 +26,14 @@ from bpfbench.verifier import helper_protos as hp
 from bpfbench.verifier import progtypes
 from bpfbench.verifier.regstate import MapView
 from bpfbench.verifier.walk import (
-    E2BIG, EBADF, EBUSY, EINVAL, ENOTSUPP, EPROTO, Subprog, Walk,
+    E2BIG,
+    EBADF,
+    EBUSY,
+    EINVAL,
+    ENOTSUPP,
+    EPROTO,
+    Subprog,
+    Walk,
 )  # fmt: skip
 
 MAX_SUBPROGS: Final = 256
@@ -96,7 +103,7 @@ def check_jumps(w: Walk, code: list[Slot]) -> None:
             sub.has_ld_abs = True
         if cls in (5, 6) and op & 0xF0 not in (0x80, 0x90) and not (op == 0x0D and w.k.version >= (6, 19)):
             long_jump = op == JA32 and w.k.version >= (6, 1)
-            target = pc + 1 + (imm if long_jump else off)
+            target = _s32(pc + 1 + (imm if long_jump else off))
             if not start <= target < end:
                 raise w.refuse(f"jump out of range from insn {pc} to {target}", EINVAL)
         if pc == end - 1:
@@ -149,6 +156,10 @@ def resolve_loads(w: Walk, code: list[Slot]) -> None:
 
 # Codes that were known before the instruction that uses them today had a meaning.
 _OLD_CODES: Final = frozenset((0x06, 0xD7, 0xE5)) - {0xE5, 0xD7}
+
+
+def _s32(value: int) -> int:
+    return (value + 0x80000000 & 0xFFFFFFFF) - 0x80000000
 
 
 def _known_opcode(w: Walk, op: int) -> bool:

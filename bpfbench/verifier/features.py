@@ -39,7 +39,7 @@ class Features:
         "zero_spills", "log_gen", "pruning", "live", "precision", "bits", "halves", "max_stack_states", "imprecise",
         "retval_precise", "subprog_history", "fastcall", "may_goto", "movsx", "resource_text", "jset_split",
         "priv_stack", "exact_ids", "zext_fill_ids", "fork_ranges", "load_acquire", "pkt_data_subprogs", "tail_pkt",
-        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "stack_grows", "dynptr_tracked", "call_loops_ok", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits", "full_errno",
+        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "stack_grows", "dynptr_tracked", "call_loops_ok", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits", "full_errno", "fetch_back",
     )  # fmt: skip
 
     def __init__(self, name: str, version: tuple[int, int], without: tuple[str, ...]) -> None:
@@ -96,6 +96,7 @@ class Features:
         self.link_halves = v >= (6, 18)         # links survive w2 += 8 and r2 -= 8
         self.swaps = v >= (6, 18)               # byte swaps move known bits
         self.tail_exits = v >= (6, 18)          # a tail call in a function may end it
+        self.fetch_back = v < (6, 18)           # precision goes through atomic fetches (Debian's 6.1 and 6.12 have it)
         self.full_errno = 14    # of too many pending paths
         self.callbacks_as_loops = v >= (6, 7)
         self.pruning = "pruning" not in without

@@ -101,7 +101,8 @@ def _jmp(w: Walk, op: int, dst: int, src: int, off: int, imm: int) -> None:
         if x or imm or src or dst or not short:
             raise w.refuse("BPF_EXIT uses reserved fields", EINVAL)
     elif fn == 0xE0 and w.k.may_goto:
-        raise w.refuse(f"invalid may_goto off {off} imm {imm}", EINVAL)
+        where = f"imm {imm}" if w.k.version >= (6, 15) else f"off {off} imm {imm}"
+        raise w.refuse(f"invalid may_goto {where}", EINVAL)
     elif fn > 0xD0:
         raise w.refuse(f"invalid BPF_JMP/JMP32 opcode {fn:x}", EINVAL)
     else:

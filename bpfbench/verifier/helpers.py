@@ -56,7 +56,7 @@ _RETURNS: Final[dict[int, int]] = {
 
 def named(number: int) -> str:
     """The helper as messages name it."""
-    name = helper_name(number) if number > 0 else ""
+    name = helper_name(number) if number > 0 else "" if number else "unspec"
     return f"{'bpf_' + name if name else 'unknown'}#{number}"
 
 
@@ -71,7 +71,7 @@ def call_helper(w: Walk, insn: Instruction) -> None:
     if proto.gpl_only and not w.gpl:
         raise w.refuse("cannot call GPL-restricted function from non-GPL compatible program", EINVAL)
     if proto.might_sleep:
-        raise w.refuse(f"helper call might sleep in a non-sleepable prog" if w.k.version < (6, 18)
+        raise w.refuse("helper call might sleep in a non-sleepable prog" if w.k.version < (6, 18)
                        else f"sleepable helper {named(number)} in non-sleepable prog", EINVAL)
     call = Call(proto)
     for n in range(len(proto.args)):

@@ -251,7 +251,7 @@ def _back(w: Walk, pc: int, later: int, step: Step | None, wanted: Wanted, verbo
             if insn.src != 10:
                 mask |= src
         wanted.regs[f] = mask
-    elif kind in (ops.LDX, ops.LDXS, ops.LOAD_ACQ) or (kind == ops.ATOMIC and insn.op.fn & 1):
+    elif kind in (ops.LDX, ops.LDXS, ops.LOAD_ACQ) or (kind == ops.ATOMIC and insn.op.fn & 1 and w.k.fetch_back):
         if kind == ops.ATOMIC:
             dst = 1 if insn.op.fn == ops.CMPXCHG else src
         if not mask & dst:

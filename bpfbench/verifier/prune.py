@@ -29,7 +29,18 @@ from bpfbench.verifier.paths import add_backedge, enter_loop, incomplete, maybe_
 from bpfbench.verifier.precision import Wanted, all_imprecise, all_precise, walk_back
 from bpfbench.verifier.regstate import UNINIT, RegState
 from bpfbench.verifier.state import (
-    ALL_SPILL, DYN, EMPTY, INVALID, IRQ, ITER, MISC, SPILL, ZEROED, Frame, Slot, State,
+    ALL_SPILL,
+    DYN,
+    EMPTY,
+    INVALID,
+    IRQ,
+    ITER,
+    MISC,
+    SPILL,
+    ZEROED,
+    Frame,
+    Slot,
+    State,
 )  # fmt: skip
 from bpfbench.verifier.walk import EINVAL, SccVisit, Walk
 

@@ -26,7 +26,18 @@ from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.regstate import RegState, constant
 from bpfbench.verifier.scalar import UNKNOWN, s64
 from bpfbench.verifier.state import (
-    ALL_INVALID, ALL_MISC, ALL_SPILL, ALL_ZERO, DYN, INVALID, ITER, MISC, SPILL, ZEROED, Frame, Slot,
+    ALL_INVALID,
+    ALL_MISC,
+    ALL_SPILL,
+    ALL_ZERO,
+    DYN,
+    INVALID,
+    ITER,
+    MISC,
+    SPILL,
+    ZEROED,
+    Frame,
+    Slot,
 )  # fmt: skip
 from bpfbench.verifier.walk import EACCES, EFAULT, EINVAL, Refuse, Walk
 

@@ -26,7 +26,16 @@ from typing import Final, final
 from bpfbench.isa import ops
 from bpfbench.verifier import bounds, tnum
 from bpfbench.verifier.scalar import (
-    S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, UNKNOWN, Scalar, s32, s64,
+    S32_MAX,
+    S32_MIN,
+    S64_MAX,
+    S64_MIN,
+    U32_MAX,
+    U64_MAX,
+    UNKNOWN,
+    Scalar,
+    s32,
+    s64,
 )  # fmt: skip
 
 

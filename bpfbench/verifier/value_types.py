@@ -18,7 +18,20 @@ from functools import lru_cache
 from typing import Final
 
 from bpfbench.elf.btf import Btf, read_btf
-from bpfbench.elf.btf_types import ARRAY, DATASEC, DECL_TAG, ENUM, ENUM64, FLOAT, FUNC, FUNC_PROTO, INT, PTR, STRUCT, VAR
+from bpfbench.elf.btf_types import (
+    ARRAY,
+    DATASEC,
+    DECL_TAG,
+    ENUM,
+    ENUM64,
+    FLOAT,
+    FUNC,
+    FUNC_PROTO,
+    INT,
+    PTR,
+    STRUCT,
+    VAR,
+)
 from bpfbench.errors import BtfError
 
 FIELD_STRUCTS: Final[dict[str, str]] = {
