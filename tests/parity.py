@@ -2,6 +2,7 @@
 
     parity_verifier.py   verdicts, messages, counts and states against the recordings of three kernels
     parity_jit.py        native images against the recordings of eight machines
+    parity_execution.py  every engine on generated programs: return value, packet, maps
     parity_live.py       data sets and generated programs against the running kernel, where bpf(2) is permitted
 """
 

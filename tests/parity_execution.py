@@ -8,6 +8,7 @@ Prints a line per engine: runs, differences, programs refused.  The kernel retur
 from __future__ import annotations
 
 import argparse
+import platform
 import time
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ import bpfbench as bb
 from bpfbench import interp
 from bpfbench.errors import BpfbenchError
 from bpfbench.execute import EMULATED
+from bpfbench.execute.native import HOSTS
 from bpfbench.execute.snapshot import take
 from bpfbench.generate import TYPES, generate
 from bpfbench.program.program import Program
@@ -70,13 +72,25 @@ def compare(seed: int, engines: list[str], table: dict[str, list[int]]) -> None:
             print(f"{engine}: seed {seed}: {expected} but {found}")
 
 
+def usable(engine: str) -> bool:
+    """Can it run here?  Says so if not."""
+    reason = ""
+    if engine == "kernel" and not bb.kernel.available():
+        reason = str(bb.kernel.available().reason)
+    elif engine == "native" and platform.machine() not in HOSTS:
+        reason = f"no native code for {platform.machine()}"
+    if reason:
+        print(f"{engine}: left out: {reason}")
+    return not reason
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("count", nargs="?", type=int, default=500)
     parser.add_argument("first", nargs="?", type=int, default=0)
     parser.add_argument("--engines", default=",".join(["kernel", "native", *(f"emulate:{t}" for t in EMULATED)]))
     args = parser.parse_args()
-    engines = args.engines.split(",")
+    engines = [engine for engine in args.engines.split(",") if usable(engine)]
     table = {engine: [0, 0, 0, 0] for engine in engines}
     for seed in range(args.first, args.first + args.count):
         compare(seed, engines, table)
