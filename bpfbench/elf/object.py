@@ -75,6 +75,19 @@ class Object:
             raise UsageError(f"{problem}; there are: {names}", Where(file=self.file))
         return next(iter(self.programs.values()))
 
+    def initial_maps(self, prog: Program) -> dict[str, dict[int, Program | MapSpec]]:
+        """What the source puts into the maps that `prog` uses: programs into program arrays, maps into arrays of maps.
+
+        In the form that `bb.run(prog, data, maps=…)` and `bb.kernel.run` take.
+        """
+        found: dict[str, dict[int, Program | MapSpec]] = {}
+        for spec in prog.maps:
+            held = {i: self.programs.get(name) or self.maps.get(name) for i, name in enumerate(spec.inner_values)}
+            entries = {i: value for i, value in held.items() if value is not None}
+            if entries:
+                found[spec.name] = entries
+        return found
+
     def __repr__(self) -> str:
         programs, maps = ", ".join(self.programs) or "none", ", ".join(self.maps) or "none"
         return f"Object({self.name}: programs {programs}; maps {maps})"

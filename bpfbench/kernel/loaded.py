@@ -228,8 +228,10 @@ class Loaded:
         return f"Loaded({self.program.name!r}, {len(self.maps)} maps)"
 
 
-def load(prog: Program) -> Loaded:
+def load(prog: Program, beside: Loaded | None = None) -> Loaded:
     """Load a program into the kernel, or raise KernelError with the verifier's errno and log.
+
+    Maps that a program loaded before (`beside`) has too, by the same MapSpec, are shared with it.
 
     >>> from bpfbench.kernel import available
     >>> import bpfbench as bb
@@ -243,7 +245,11 @@ def load(prog: Program) -> Loaded:
         held += [btf] if btf is not None else []
         btf_fd = btf.number if btf is not None else 0
         maps: list[int] = []
+        known = {} if beside is None else {id(s): fd for s, fd in zip(beside.program.maps, beside.maps)}
         for index, spec in enumerate(prog.maps):
+            if id(spec) in known:
+                maps.append(known[id(spec)])
+                continue
             fds = _create_named(spec, index, btf_fd)
             held += fds
             maps.append(fds[0].number)

@@ -17,10 +17,11 @@ from typing import Final, final
 from bpfbench.errors import NotSupported
 from bpfbench.kernel import maps as kernel_maps
 from bpfbench.kernel import syscall, uapi
-from bpfbench.kernel.loaded import Loaded, load
+from bpfbench.kernel.loaded import Loaded, create, load
 from bpfbench.kernel.maps import Contents, Value
-from bpfbench.program.program import Program
+from bpfbench.program.program import MapSpec, Program
 
+Entry = Value | Program | MapSpec
 _GROWTH: Final = 1 << 16  # bytes a program may add to the packet
 
 
@@ -44,7 +45,7 @@ class KernelRun:
 
 def run(
     prog: Program, data: bytes = b"", repeat: int = 1, ctx: bytes | None = None,
-    maps: Mapping[int | str, Mapping[bytes, Value]] | None = None, read_maps: bool = True,
+    maps: Mapping[int | str, Mapping[bytes | int, Entry]] | None = None, read_maps: bool = True,
 ) -> KernelRun:  # fmt: skip
     """Load a program, run it `repeat` times on `data` (a frame) and `ctx` (raw bytes of its context), unload it.
 
@@ -59,11 +60,26 @@ def run(
         return run_loaded(loaded, data, repeat, ctx, read_maps)
 
 
-def fill(loaded: Loaded, maps: Mapping[int | str, Mapping[bytes, Value]]) -> None:
-    """Write entries into the maps of a loaded program."""
+def fill(loaded: Loaded, maps: Mapping[int | str, Mapping[bytes | int, Entry]]) -> None:
+    """Write entries into the maps of a loaded program: bytes, programs (program arrays), map shapes (maps of maps).
+
+    Programs and inner maps are loaded for this purpose and stay until `loaded` is closed; nothing is attached.
+    """
     for name, contents in maps.items():
         index = loaded.map_index(name)
-        kernel_maps.write(loaded.maps[index], loaded.program.maps[index], contents)
+        fd, spec = loaded.maps[index], loaded.program.maps[index]
+        for key, value in contents.items():
+            raw = key.to_bytes(spec.key_size, "little") if isinstance(key, int) else key
+            if isinstance(value, Program):
+                target = load(value, loaded)
+                loaded.held += [target.fd, *target.held]
+                syscall.update(fd, raw, target.fd.number.to_bytes(4, "little"))
+            elif isinstance(value, MapSpec):
+                made = create(value)
+                loaded.held += made
+                syscall.update(fd, raw, made[0].number.to_bytes(4, "little"))
+            else:
+                kernel_maps.write(fd, spec, {raw: value})
 
 
 def set_program(loaded: Loaded, name: int | str, key: int, target: Loaded) -> None:

@@ -218,7 +218,8 @@ def ask_ours(test: Selftest, kernel: str = "linux-6.18", privileged: bool = True
     except BpfbenchError as e:
         return Answer(False, "", [], None, str(e))
     message = "" if result.accepted or result.rejection is None else result.rejection.message
-    return Answer(result.accepted, message, [message], result.stats.processed)
+    messages = result.rejection.messages if result.rejection is not None else []
+    return Answer(result.accepted, message, messages, result.stats.processed)
 
 
 def compare(tests: Iterable[Selftest], kernel: str = "linux-6.18", privileged: bool = True, live: bool = True,
