@@ -5,6 +5,7 @@ surroundings and rewrites less, and to other ends:
 
     r0 /= r1            guarded against division by 0 and overflow, which processors trap on
     may_goto, ld_abs    spelt out
+    r0 = atomic_cmpxchg followed by w0 = w0, because some machines leave r0 as it was when it succeeds
     call bpf_x          call number HELPERS + x, so that no target replaces it by something only a kernel has
     tail call           find the program; if there is one, run it and return what it returned
     exit (main)         tell all 64 bits of r0: some targets return 32
@@ -118,6 +119,8 @@ def expand(insn: Instruction, pc: int, main: bool) -> list[Line]:
         return [(line, None) for line in _division(insn)]
     if k in (ops.JMP, ops.JMP32, ops.JA):
         return [(insn, pc + 1 + insn.jump)]
+    if k == ops.ATOMIC and insn.op.fn == ops.CMPXCHG and insn.op.size == 4:
+        return [(insn, None), (make("MOV32_X", 0, 0), None)]
     if k == ops.CALL_LOCAL or k == ops.LDDW and insn.op.fn == ops.FUNC:
         return [(insn, pc + 1 + insn.imm)]
     if k == ops.MAY_GOTO:

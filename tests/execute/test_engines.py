@@ -49,6 +49,8 @@ def test_generated_programs(engine: str) -> None:
         ("r0 = 9\nr1 = 0\nw0 s%= w1\nexit", 9),
         ("r0 = -7\nr1 = 2\nw0 s/= w1\nexit", 0xFFFFFFFD),
         ("r0 = 1\nr1 = 65\nr0 <<= r1\nexit", 2),
+        ("r0 = 0x123456789abcdef0 ll\n*(u64 *)(r10 - 8) = r0\nr1 = 1\n"
+         "r0 = atomic_cmpxchg((u32 *)(r10 - 8), r0, r1)\nexit", 0x9ABCDEF0),
         ("r0 = 0\nl: r0 += 1\nmay_goto m\nif r0 < 10 goto l\nm: exit", 10),
     ],
 )  # fmt: skip

@@ -34,6 +34,26 @@ def test_answers(capsys: pytest.CaptureFixture[str], engine: str, text: str, mem
     assert (status, captured.out, captured.err) == (0, printed + "\n", "")
 
 
+PROLOGUE = """
+    r0 = -1
+    r6 = r1
+    r1 = *(u32 *)(r6 + 0)
+    r2 = *(u32 *)(r6 + 4)
+    r3 = r1
+    r3 += 20
+    if r3 <= r2 goto run
+    exit
+run:
+    r2 = 20
+"""
+
+
+@pytest.mark.parametrize("engine", ["interp", "native", "emulate:arm"])
+def test_the_suites_own_prologue(capsys: pytest.CaptureFixture[str], engine: str) -> None:
+    assert plugin.run(MEMORY.hex(), hexed(PROLOGUE + "r0 = *(u16 *)(r1 + 2)\nexit"), engine) == 0
+    assert capsys.readouterr().out == "403\n"
+
+
 def test_a_failing_program_prints_no_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert plugin.run("", hexed("r0 = *(u64 *)(r10 - 520)\nexit")) == 1
     captured = capsys.readouterr()
