@@ -51,7 +51,8 @@ def main() -> int:
         print("no clang with the BPF target", file=sys.stderr)
         return 2
     total = all_wrong = 0
-    print(f"{'compiler':10} {'options':8} {'loops':>5} {'exact':>6} {'bound':>6} {'symbol':>6} {'unknown':>7} {'wrong':>6}")
+    heads = ("loops", "exact", "bound", "symbol", "unknown", "wrong")
+    print(f"{'compiler':10} {'options':8} {heads[0]:>5} " + " ".join(f"{head:>6}" for head in heads[1:]))
     for compiler in compilers:
         for opt, cpu in LEVELS[: 1 if "--quick" in sys.argv else len(LEVELS)]:
             kinds, wrong = measure(compiler, opt, cpu)

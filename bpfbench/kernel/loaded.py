@@ -14,8 +14,10 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, final
 
+from bpfbench.elf.btf import Btf
 from bpfbench.errors import KernelError, UsageError
 from bpfbench.kernel import log_reader, syscall, uapi
 from bpfbench.kernel.syscall import Fd, Loading, ProgramDetails
@@ -171,6 +173,42 @@ def needs_btf(prog: Program) -> bool:
     return bool(prog.btf) and any(m.btf_key or m.btf_value for m in prog.maps)
 
 
+# How the kernel's own BTF names what a program of a type is written for: (prefix, kind of the entry)
+_ATTACH_NAMES: Final = {
+    ("tracing", 23): ("btf_trace_", 8),     # BPF_TRACE_RAW_TP: a typedef
+    ("tracing", 24): ("", 12),              # fentry, fexit, fmod_ret: the function
+    ("tracing", 25): ("", 12),
+    ("tracing", 26): ("", 12),
+    ("tracing", 28): ("bpf_iter_", 12),
+    ("lsm", 27): ("bpf_lsm_", 12),
+}  # fmt: skip
+KERNEL_BTF: Final = "/sys/kernel/btf/vmlinux"
+
+
+@lru_cache(maxsize=1)
+def kernel_btf() -> Btf:
+    """The running kernel's types; KernelError where it does not show them."""
+    try:
+        with open(KERNEL_BTF, "rb") as file:
+            return Btf(file.read())
+    except OSError as e:
+        said = f"the kernel's types cannot be read: {KERNEL_BTF}: {e.strerror}"
+        raise KernelError(said, errno=e.errno or 0) from None
+
+
+def attach_btf_id(prog: Program) -> int:
+    """The type that says what a tracing or LSM program gets as arguments; 0 for other types and unknown targets.
+
+    The verifier needs it to know the context; naming it attaches nothing.
+    """
+    row = _ATTACH_NAMES.get((prog.type, prog.attach_type))
+    if row is None or not prog.attach_to:
+        return 0
+    prefix, kind = row
+    name = prog.attach_to.rsplit("/", 1)[-1]
+    return kernel_btf().find(name if name.startswith(prefix) else prefix + name, kind) or 0
+
+
 def loading(prog: Program, map_fds: list[int], btf_fd: int = 0) -> Loading:
     """BPF_PROG_LOAD arguments of a program whose maps have these descriptors."""
     raw = prog.raw
@@ -185,6 +223,7 @@ def loading(prog: Program, map_fds: list[int], btf_fd: int = 0) -> Loading:
         btf_fd=btf_fd,
         func_info=prog.func_info,
         line_info=prog.line_info,
+        attach_btf_id=attach_btf_id(prog),
         fd_array=map_fds if indexed else [],
     )
 

@@ -94,3 +94,17 @@ def test_unknown_program_type_is_one_clear_error() -> None:
 )  # fmt: skip
 def test_only_messages_are_messages(log: str, expected: list[str]) -> None:
     assert log_reader.messages(log) == expected
+
+
+def test_tracing_programs_know_their_target(live_kernel: None) -> None:
+    """A program for a tracepoint with BTF may read its arguments; without a target the kernel cannot say what they
+    are.
+    """
+    prog = assemble("r0 = *(u64 *)(r1 + 8)\nr0 = 0\nexit", type="tracing")
+    prog.attach_type = 23  # BPF_TRACE_RAW_TP
+    assert kernel.verify(prog).accepted is False
+    prog.attach_to = "sched_switch"
+    verdict = kernel.verify(prog)
+    if verdict.errno == "EPERM" and verdict.message is None:
+        pytest.skip("this kernel does not take tracing programs here")
+    assert verdict.accepted, verdict
