@@ -32,7 +32,7 @@ from bpfbench.jit.a64_arithmetic import (
     A64Arithmetic,
     Pairs,
     addsub_imm,
-    mov48,
+    move_part,
 )
 from bpfbench.jit.code import Relocation
 from bpfbench.jit.features import tail_call_layout
@@ -375,8 +375,8 @@ class A64Target(A64Arithmetic):
         value += relocation.addend
         word = int.from_bytes(code[at : at + 4], "little")
         rd = word & 31
-        if relocation.form == "mov48":
-            code[at : at + 12] = mov48(rd, value)
+        if relocation.form.startswith("mov_"):
+            code[at : at + 4] = move_part(rd, value, int(relocation.form[4:]))
         elif relocation.form == "branch26":
             code[at : at + 4] = R["bl"].encode([s64(value - base - at)])
         else:

@@ -49,14 +49,15 @@ def addsub_imm(value: int) -> bool:
     return value & ~0xFFF == 0 or value & ~0xFFF000 == 0
 
 
-def mov48(rd: int, value: int) -> bytes:
-    """Three instructions for an address whose upper 16 bits are all zeros or all ones."""
+def move_part(rd: int, value: int, shift: int) -> bytes:
+    """One of three instructions for an address whose upper 16 bits are all zeros or all ones: bits `shift`.. of it."""
     value = u64(value)
     if value >> 48 not in (0, 0xFFFF):
         raise JitError(f"address {value:#x} has more than 48 significant bits")
-    low = value & 0xFFFF
-    first = MOVN[1].encode([rd, low ^ 0xFFFF]) if value >> 48 else MOVZ[1].encode([rd, low])
-    return first + MOVKS[1].encode([rd, value >> 16 & 0xFFFF, 16]) + MOVKS[1].encode([rd, value >> 32 & 0xFFFF, 32])
+    part = value >> shift & 0xFFFF
+    if shift:
+        return MOVKS[1].encode([rd, part, shift])
+    return MOVN[1].encode([rd, part ^ 0xFFFF]) if value >> 48 else MOVZ[1].encode([rd, part])
 
 
 class A64Arithmetic(Target):
@@ -108,7 +109,8 @@ class A64Arithmetic(Target):
 
     def emit_address(self, reg: int, kind: str, symbol: str, addend: int = 0) -> None:
         """A kernel address in three instructions: its upper 16 bits are ones."""
-        self.relocate(self.here, 12, kind, symbol, "mov48", addend)
+        for part in range(3):           # each immediate lies in the three lower bytes of its instruction
+            self.relocate(self.here + 4 * part, 3, kind, symbol, f"mov_{16 * part}", addend)
         self.emit(MOVN[1], reg, 0xFFFF)
         self.emit(MOVKS[1], reg, 0, 16)
         self.emit(MOVKS[1], reg, 0, 32)

@@ -30,6 +30,8 @@ from bpfbench.jit.target import Target, Unit
 #: Asked for (kind, symbol); answers with an address, or None when it does not know the symbol.
 Resolver = Callable[[str, str], int | None]
 ROUNDS_MAX = 4
+#: Kinds of relocations whose symbol is only ever jumped to or called, so that a veneer may stand for it.
+JUMPED_TO = ("helper", "kfunc", "subprog", "return_thunk", "indirect_thunk")
 
 
 @final
@@ -183,7 +185,7 @@ def link(code: Code, base: int, resolve: Resolver) -> Linked:
             target.patch(image, r, base, value)
         except JitError:
             jump = target.veneer(value)
-            if not jump or r.form.startswith("abs"):
+            if not jump or r.kind not in JUMPED_TO:
                 raise
             if r.symbol not in veneers:
                 image += b"\x00" * (-len(image) % 16)

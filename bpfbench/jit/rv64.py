@@ -23,7 +23,7 @@ from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
 from bpfbench.jit.features import tail_call_layout
-from bpfbench.jit.rv64_arithmetic import REG, Rv64Arithmetic, signed
+from bpfbench.jit.rv64_arithmetic import HIGH_AT, LOW_AT, REG, Rv64Arithmetic, signed
 from bpfbench.jit.target import Sweep
 from bpfbench.machine.rv64 import A0, A1, A2, A5, A6, FP, NAMES, RA, RV64, S6, SP, T1, T2, T3, TP, ZERO, R
 
@@ -298,14 +298,14 @@ class Rv64Target(Rv64Arithmetic):
 
     def emit_call(self, kind: str, symbol: str) -> None:
         self.calls = True
-        self.relocate(self.here, 8, kind, symbol, "call")
+        self.relocate_pair(kind, symbol)
         self.far(RA, 0)
 
     def call_local(self, callee: int) -> None:
         """The callee leaves its whole result in a5, so nothing has to be moved."""
         self.calls = True
         distance = self.functions[callee] - (self.base + self.here) if self.functions else 0
-        self.relocate(self.here, 8, "subprog", f"function#{callee}", "call")
+        self.relocate_pair("subprog", f"function#{callee}")
         self.far(RA, distance)
 
     def tail_call(self) -> None:
@@ -355,14 +355,18 @@ class Rv64Target(Rv64Arithmetic):
         value += relocation.addend
         if relocation.form == "constant":
             raise JitError("a constant of another length cannot be put in its place; compile with 'user_space'")
-        distance = s64(value - base - at)
+        pair = at - HIGH_AT if relocation.form == "pcrel_hi" else at - LOW_AT
+        distance = s64(value - base - pair)
         if not -(1 << 31) - (1 << 11) <= distance < (1 << 31) - (1 << 11):
             raise JitError(f"{relocation.symbol} is out of reach of auipc")
-        first = int.from_bytes(code[at : at + 4], "little")
-        second = int.from_bytes(code[at + 4 : at + 8], "little")
-        first = first & 0xFFF | ((distance + (1 << 11)) >> 12 & 0xFFFFF) << 12
-        second = second & 0xFFFFF | (distance & 0xFFF) << 20
-        code[at : at + 8] = first.to_bytes(4, "little") + second.to_bytes(4, "little")
+        if relocation.form == "pcrel_hi":
+            word = int.from_bytes(code[pair : pair + 4], "little")
+            word = word & 0xFFF | ((distance + (1 << 11)) >> 12 & 0xFFFFF) << 12
+            code[pair : pair + 4] = word.to_bytes(4, "little")
+        else:
+            word = int.from_bytes(code[pair + 4 : pair + 8], "little")
+            word = word & 0xFFFFF | (distance & 0xFFF) << 20
+            code[pair + 4 : pair + 8] = word.to_bytes(4, "little")
 
     @classmethod
     def veneer(cls, value: int) -> bytes:

@@ -29,6 +29,10 @@ SHORT: Final = {
     ops.SUB: (R["sub"], R["c.sub"]),
 }  # fmt: skip
 
+#: Where the bytes with the distance are, from the start of a pair of auipc and jalr or addi.
+HIGH_AT: Final = 1
+LOW_AT: Final = 6
+
 
 def signed(value: int, bits: int) -> bool:
     return -(1 << (bits - 1)) <= value < 1 << (bits - 1)
@@ -235,9 +239,14 @@ class Rv64Arithmetic(Target):
             self.relocate(start, self.here - start, kind, symbol, "constant", addend)
 
     def emit_address(self, rd: int, kind: str, symbol: str, addend: int = 0) -> None:
-        self.relocate(self.here, 8, kind, symbol, "pcrel", addend)
+        self.relocate_pair(kind, symbol, addend)
         self.emit(R["auipc"], rd, 0)
         self.emit(R["addi"], rd, rd, 0)
+
+    def relocate_pair(self, kind: str, symbol: str, addend: int = 0) -> None:
+        """The distance in auipc and the instruction behind it: the upper bytes of both."""
+        self.relocate(self.here + HIGH_AT, 3, kind, symbol, "pcrel_hi", addend)
+        self.relocate(self.here + LOW_AT, 2, kind, symbol, "pcrel_lo", addend)
 
     def zext(self, dst: int, src: int) -> None:
         self.zextw(REG[dst], REG[dst])
