@@ -314,7 +314,11 @@ class _Analysis:
         return known
 
     def _kernels(self, loop: Loop, trips: Trips) -> dict[str, str]:
-        """What the verifiers of three generations do with the loop."""
+        """What the verifiers of three generations do with the loop.
+
+        A walk follows values, not recurrences: a counter that is divided, or kept in memory in a way the walker does not
+        track, runs into the limit although the trip count is small.
+        """
         back = next(edge for block in loop.blocks for edge in self.cfg.edges_from(block)
                     if edge.back and edge.target in loop.entries)  # fmt: skip
         latch, start = edge_ends(self.cfg, back)
@@ -322,7 +326,7 @@ class _Analysis:
         steps = any(insn.kind == ops.MAY_GOTO for block in loop.blocks for _, insn in self.cfg.insns(block))
         walked = "walked until two states are equal or a million instructions are reached"
         if trips.kind == EXACT and trips.count is not None:
-            walked = f"walked, all {trips.count} iterations of up to {size} instructions"
+            walked = f"walked: {trips.count} iterations of up to {size} instructions, if it keeps track of the counter"
             if trips.count * len(loop.entries) > WALK_LIMIT:
                 walked = f"too large: {trips.count} iterations are more than a million instructions"
         return {

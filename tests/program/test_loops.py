@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from bpfbench import kernel
 from bpfbench.interp.machine import run
 from bpfbench.isa import ops
 from bpfbench.program import terms
@@ -76,7 +77,17 @@ def test_induction_variables_have_start_step_and_width() -> None:
 def test_what_three_generations_of_kernels_do() -> None:
     (loop,) = facts("r1 = 0\nA: r1 += 1\nif r1 != 10 goto A\nr0 = 0\nexit")
     assert loop.kernels["linux-4.18"] == "refused: back-edge from insn 2 to 1"
-    assert loop.kernels["linux-6.18"] == "walked, all 10 iterations of up to 2 instructions"
+    walked = "walked: 10 iterations of up to 2 instructions, if it keeps track of the counter"
+    assert loop.kernels["linux-6.18"] == walked
+
+
+def test_proved_here_and_too_large_for_a_walker(live_kernel: None) -> None:
+    """The kernel does not follow a division, so nine iterations look endless to it."""
+    text = "r1 = 50000\nA: r1 /= 3\nif r1 > 3 goto A\nr0 = 0\nexit"
+    (loop,) = facts(text)
+    assert (loop.trips.kind, loop.trips.count) == (EXACT, 9)
+    verdict = kernel.verify(from_assembly(text))
+    assert verdict.message is None or verdict.message.startswith("BPF program is too large")
 
 
 @pytest.mark.parametrize("modulus", [1, 2, 7, 16, 36])
