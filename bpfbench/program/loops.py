@@ -316,8 +316,8 @@ class _Analysis:
     def _kernels(self, loop: Loop, trips: Trips) -> dict[str, str]:
         """What the verifiers of three generations do with the loop.
 
-        A walk follows values, not recurrences: a counter that is divided, or kept in memory in a way the walker does not
-        track, runs into the limit although the trip count is small.
+        A walk follows values, not recurrences: a counter that is divided, or kept in memory in a way the walker does
+        not track, runs into the limit although the trip count is small.
         """
         back = next(edge for block in loop.blocks for edge in self.cfg.edges_from(block)
                     if edge.back and edge.target in loop.entries)  # fmt: skip
