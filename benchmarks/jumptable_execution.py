@@ -29,7 +29,11 @@ _LINE = re.compile(rb"/([0-9a-f]{16})/")
 def trace(elf: Path, scratch: Path, base: int = 0) -> list[int]:
     """The addresses of all instructions executed, in order."""
     log = scratch / "log"
-    subprocess.run(["qemu-aarch64", "-singlestep", "-d", "exec,nochain", "-D", str(log), str(elf)], capture_output=True, check=False)
+    subprocess.run(
+        ["qemu-aarch64", "-singlestep", "-d", "exec,nochain", "-D", str(log), str(elf)],
+        capture_output=True,
+        check=False,
+    )
     out = []
     with log.open("rb") as f:
         for line in f:
@@ -55,8 +59,12 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as name:
             one(elf, Path(name), args, t)
     print(f"{t['programs']} programs, same output {t['same']}")
-    print(f"M5 executed dispatches {t['dispatches']}, distinct (branch, target) {t['pairs']}, outside the recovered set {t['outside']}")
-    print(f"M7 functions with tables rewritten {t['done']}/{t['with']}; counters {t['counters']}, wrong {t['wrong']}; loop runs {t['loop']}")
+    print(
+        f"M5 executed dispatches {t['dispatches']}, distinct (branch, target) {t['pairs']}, outside the recovered set {t['outside']}"
+    )
+    print(
+        f"M7 functions with tables rewritten {t['done']}/{t['with']}; counters {t['counters']}, wrong {t['wrong']}; loop runs {t['loop']}"
+    )
     return int(t["outside"] + t["wrong"] + t["programs"] - t["same"] > 0)
 
 
@@ -65,7 +73,7 @@ def one(elf: Path, scratch: Path, args: argparse.Namespace, t: Counter[str]) -> 
     steps: list[int] = []
     if not args.no_trace:
         steps = trace(elf, scratch)
-        if found.image.pie and steps:                       # where the loader put it
+        if found.image.pie and steps:  # where the loader put it
             base = steps[0] - found.image.entry
             steps = [a - base for a in steps]
         tables = {b.table.branch: set(b.table.targets) for b in found.branches if b.table is not None}
@@ -106,7 +114,9 @@ def one(elf: Path, scratch: Path, args: argparse.Namespace, t: Counter[str]) -> 
             want = follows[ends.get(block, 0), target]
             if want != n:
                 t["wrong"] += 1
-                print(f"  {elf.name}: edge {block:#x}->{target:#x} counted {n}, executed {want}") if t["wrong"] < 9 else None
+                print(f"  {elf.name}: edge {block:#x}->{target:#x} counted {n}, executed {want}") if t[
+                    "wrong"
+                ] < 9 else None
     final = scratch / "final"
     rewrite(found.image, final, "profile", profile=profile, poison=True)
     again = subprocess.run(["qemu-aarch64", str(final)], capture_output=True, check=False)
@@ -116,8 +126,9 @@ def one(elf: Path, scratch: Path, args: argparse.Namespace, t: Counter[str]) -> 
 def _block_ends(found: object, report: object) -> dict[int, int]:
     """Block address -> address of its last instruction, in the original."""
     from bpfbench.jumptable import a64
-    starts = sorted(report.labels)                           # type: ignore[attr-defined]
-    image = found.image                                      # type: ignore[attr-defined]
+
+    starts = sorted(report.labels)  # type: ignore[attr-defined]
+    image = found.image  # type: ignore[attr-defined]
     out = {}
     for k, s in enumerate(starts):
         limit = starts[k + 1] if k + 1 < len(starts) else s + 0x10000

@@ -1,11 +1,11 @@
 """Metrics M1 to M4 of recovery on a corpus built by `datasets/jumptables/corpus.py`.
 
-    M1  table recall: address, width, sign, scale and anchor all right
-    M2  exact entries: count and every target right            (also: among tables a compare or mask bounds)
-    M3  false tables: `jump table` at a branch that has none
-    M4  branch class accuracy over pos_/neg_/goto_ functions
+M1  table recall: address, width, sign, scale and anchor all right
+M2  exact entries: count and every target right            (also: among tables a compare or mask bounds)
+M3  false tables: `jump table` at a branch that has none
+M4  branch class accuracy over pos_/neg_/goto_ functions
 
-    python benchmarks/jumptable_metrics.py CORPUS [--stripped] [--verbose]
+python benchmarks/jumptable_metrics.py CORPUS [--stripped] [--verbose]
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from bpfbench.jumptable import recover
 EXPECTED = {"pos": ("jump table",), "neg": ("tail call", "virtual call"), "got": ("computed goto",)}
 
 
-def score(elf: Path, truth: list[dict[str, object]], owners: dict[int, str],
-          negatives: list[dict[str, object]], verbose: bool) -> Counter[str]:
+def score(
+    elf: Path, truth: list[dict[str, object]], owners: dict[int, str], negatives: list[dict[str, object]], verbose: bool
+) -> Counter[str]:
     """Counts for one binary; `owners` maps branch addresses of the unstripped twin to function names."""
     c: Counter[str] = Counter()
     found = recover(elf)
@@ -36,7 +37,9 @@ def score(elf: Path, truth: list[dict[str, object]], owners: dict[int, str],
         if row is None or row["kind"] != "jump table":
             c["missed"] += 1
             if verbose:
-                print(f"  {elf.name}: missed {t['function']} at {t['branch']:#x}: {row and (row['kind'], row['evidence'])}")
+                print(
+                    f"  {elf.name}: missed {t['function']} at {t['branch']:#x}: {row and (row['kind'], row['evidence'])}"
+                )
             continue
         same = all(row[k] == t[k] for k in ("base", "entry_size", "signed", "shift", "anchor"))
         c["M1"] += same
@@ -46,7 +49,9 @@ def score(elf: Path, truth: list[dict[str, object]], owners: dict[int, str],
         c["M2"] += exact
         c["M2 bounded"] += exact and proven
         if not exact and verbose:
-            print(f"  {elf.name}: {t['function']} at {t['branch']:#x}: count {row['count']}, truth {t['count']}; {row['evidence'][:2]}")
+            print(
+                f"  {elf.name}: {t['function']} at {t['branch']:#x}: count {row['count']}, truth {t['count']}; {row['evidence'][:2]}"
+            )
     for branch, row in rows.items():
         if row["kind"] == "plt":
             continue
@@ -89,8 +94,10 @@ def main() -> int:
     def ratio(a: str, b: str) -> str:
         return f"{total[a]}/{total[b]} = {100 * total[a] / max(1, total[b]):.2f} %"
 
-    print(f"{len(builds)} builds, {'stripped' if args.stripped else 'with symbols'}, {seconds:.1f} s, "
-          f"{total['bytes'] / 1e6:.1f} MB of code")
+    print(
+        f"{len(builds)} builds, {'stripped' if args.stripped else 'with symbols'}, {seconds:.1f} s, "
+        f"{total['bytes'] / 1e6:.1f} MB of code"
+    )
     print(f"M1 table recall            {ratio('M1', 'tables')}")
     print(f"M2 exact entries           {ratio('M2', 'tables')}")
     print(f"M2 where bounded           {ratio('M2 bounded', 'bounded')}")

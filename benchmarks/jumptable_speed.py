@@ -23,13 +23,15 @@ from bpfbench.jumptable.recover import first_step
 
 def timed(action: object) -> tuple[object, float]:
     start = time.process_time()
-    result = action()                                        # type: ignore[operator]
+    result = action()  # type: ignore[operator]
     return result, time.process_time() - start
 
 
 def main() -> int:
-    print(f"{'file':22} {'MB':>5} {'step1':>6} {'all':>6} {'graphs':>6} s/MB {'RSS MB':>6}  {'br':>5} {'tables':>6} {'proven':>6} "
-          f"{'goto':>5} {'calls':>5} {'stubs':>5} {'unknown':>7}")
+    print(
+        f"{'file':22} {'MB':>5} {'step1':>6} {'all':>6} {'graphs':>6} s/MB {'RSS MB':>6}  {'br':>5} {'tables':>6} {'proven':>6} "
+        f"{'goto':>5} {'calls':>5} {'stubs':>5} {'unknown':>7}"
+    )
     branches = unknown = 0
     for name in sys.argv[1:]:
         try:
@@ -42,7 +44,7 @@ def main() -> int:
         _, one = timed(lambda i=image, f=functions: first_step(i, f))
         found, whole = timed(lambda i=image: recover(i))
         _, graphs = timed(lambda i=image, f=functions: sum(len(Cfg(i, x).blocks) for x in f.functions))
-        kinds = found.kinds()                                # type: ignore[attr-defined]
+        kinds = found.kinds()  # type: ignore[attr-defined]
         count = sum(kinds.values()) - kinds["plt"]
         proven = sum(t.confidence != "guessed" for t in found.tables)  # type: ignore[attr-defined]
         branches += count
@@ -50,9 +52,13 @@ def main() -> int:
         calls = kinds["tail call"] + kinds["virtual call"]
         stubs = kinds["veneer"] + kinds["fixed address"] + kinds["return"]
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"{Path(name).name:22} {mb:5.1f} {one / mb:6.2f} {whole / mb:6.2f} {graphs / mb:6.2f}      {rss:6}  {count:5} "
-              f"{kinds['jump table']:6} {proven:6} {kinds['computed goto']:5} {calls:5} {stubs:5} {kinds['unknown']:7}")
-    print(f"{branches} indirect branches outside PLT sections, {100 - 100 * unknown / max(1, branches):.2f} % other than unknown")
+        print(
+            f"{Path(name).name:22} {mb:5.1f} {one / mb:6.2f} {whole / mb:6.2f} {graphs / mb:6.2f}      {rss:6}  {count:5} "
+            f"{kinds['jump table']:6} {proven:6} {kinds['computed goto']:5} {calls:5} {stubs:5} {kinds['unknown']:7}"
+        )
+    print(
+        f"{branches} indirect branches outside PLT sections, {100 - 100 * unknown / max(1, branches):.2f} % other than unknown"
+    )
     return 0
 
 

@@ -1,6 +1,6 @@
 """Hostile input: mutated ELF files and random text; only typed errors, and every answer within its time.
 
-    python tests/jumptable_fuzz.py [COUNT] [SEED] [FILE...]          default: 10000 inputs from the committed binaries
+python tests/jumptable_fuzz.py [COUNT] [SEED] [FILE...]          default: 10000 inputs from the committed binaries
 """
 
 from __future__ import annotations
@@ -18,7 +18,20 @@ from bpfbench.jumptable.image import Image
 
 HERE = Path(__file__).resolve().parent
 PREBUILT = HERE.parent / "datasets" / "jumptables" / "prebuilt"
-INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
+INTERESTING = (
+    0,
+    1,
+    0x7F,
+    0x80,
+    0xFF,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    1 << 40,
+    (1 << 63) - 1,
+    (1 << 64) - 1,
+)
 
 
 def mutate(raw: bytes, rng: random.Random) -> tuple[str, bytes]:
@@ -26,7 +39,7 @@ def mutate(raw: bytes, rng: random.Random) -> tuple[str, bytes]:
     data = bytearray(raw)
     kind = rng.randrange(7)
     if kind == 0:
-        return "truncated", bytes(data[:rng.randrange(len(data))])
+        return "truncated", bytes(data[: rng.randrange(len(data))])
     if kind == 1:
         for _ in range(rng.randrange(1, 40)):
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
@@ -48,14 +61,33 @@ def mutate(raw: bytes, rng: random.Random) -> tuple[str, bytes]:
         for at in range(start & ~3, end, 4):
             struct.pack_into("<I", data, at, rng.getrandbits(32))
         return "random words", bytes(data)
-    if kind == 5:                                            # text made of the instructions that matter
-        words = (0xD61F0120, 0x10000009, 0x90000009, 0x8B0A0929, 0x38686929, 0x7100141F, 0x54000108, 0xD61F0000, 0xF9400FE9,
-                 0xB9800FE8, 0x14000000, 0x17FFFFF0, 0x97FFFF00, 0xAA0903EA, 0x787F5929)
+    if kind == 5:  # text made of the instructions that matter
+        words = (
+            0xD61F0120,
+            0x10000009,
+            0x90000009,
+            0x8B0A0929,
+            0x38686929,
+            0x7100141F,
+            0x54000108,
+            0xD61F0000,
+            0xF9400FE9,
+            0xB9800FE8,
+            0x14000000,
+            0x17FFFFF0,
+            0x97FFFF00,
+            0xAA0903EA,
+            0x787F5929,
+        )
         for at in range(start & ~3, end, 4):
             w = rng.choice(words)
-            struct.pack_into("<I", data, at, w ^ rng.getrandbits(5) if rng.random() < 0.5 else w ^ rng.getrandbits(10) << 5)
+            struct.pack_into(
+                "<I", data, at, w ^ rng.getrandbits(5) if rng.random() < 0.5 else w ^ rng.getrandbits(10) << 5
+            )
         return "random dispatches", bytes(data)
-    return "noise", bytes(rng.getrandbits(8) for _ in range(rng.randrange(2000))) if rng.random() < 0.5 else raw[:64] + rng.randbytes(3000)
+    return "noise", bytes(rng.getrandbits(8) for _ in range(rng.randrange(2000))) if rng.random() < 0.5 else raw[
+        :64
+    ] + rng.randbytes(3000)
 
 
 def main(count: int = 10000, seed: int = 1, files: list[Path] | None = None, limit: float = 20.0) -> Counter[str]:
@@ -87,7 +119,10 @@ def main(count: int = 10000, seed: int = 1, files: list[Path] | None = None, lim
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    result = main(int(arguments[0]) if arguments else 10000, int(arguments[1]) if len(arguments) > 1 else 1,
-                  [Path(a) for a in arguments[2:]] or None)
+    result = main(
+        int(arguments[0]) if arguments else 10000,
+        int(arguments[1]) if len(arguments) > 1 else 1,
+        [Path(a) for a in arguments[2:]] or None,
+    )
     for key, value in sorted(result.items()):
         print(f"{value:6} {key}")

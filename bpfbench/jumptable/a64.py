@@ -20,56 +20,92 @@ from typing import Final, final
 
 # Operations that recovery understands; everything else is OTHER with a correct `writes` mask.
 OTHER: Final = 0
-ADR: Final = 1      # rd = pc + imm
-ADRP: Final = 2     # rd = page(pc) + imm
-ADDI: Final = 3     # rd = rn + imm                    (also subtraction: imm < 0)
-ADDR: Final = 4     # rd = rn + (rm << shift)          ext = LSL
-ADDX: Final = 5     # rd = rn + (extend(rm) << shift)
-SUBR: Final = 6     # rd = rn - (rm << shift)
-SUBX: Final = 7     # rd = rn - (extend(rm) << shift)
-MOVI: Final = 8     # rd = imm                         (movz, movn, orr from zr)
-MOVK: Final = 9     # rd = rd with 16 bits at `shift` replaced by imm
-MOVR: Final = 10    # rd = rm
-ANDI: Final = 11    # rd = rn & imm
-UBFM: Final = 12    # rd = unsigned bit field; imm = immr, shift = imms
+ADR: Final = 1  # rd = pc + imm
+ADRP: Final = 2  # rd = page(pc) + imm
+ADDI: Final = 3  # rd = rn + imm                    (also subtraction: imm < 0)
+ADDR: Final = 4  # rd = rn + (rm << shift)          ext = LSL
+ADDX: Final = 5  # rd = rn + (extend(rm) << shift)
+SUBR: Final = 6  # rd = rn - (rm << shift)
+SUBX: Final = 7  # rd = rn - (extend(rm) << shift)
+MOVI: Final = 8  # rd = imm                         (movz, movn, orr from zr)
+MOVK: Final = 9  # rd = rd with 16 bits at `shift` replaced by imm
+MOVR: Final = 10  # rd = rm
+ANDI: Final = 11  # rd = rn & imm
+UBFM: Final = 12  # rd = unsigned bit field; imm = immr, shift = imms
 SBFM: Final = 13
-LOAD: Final = 14    # rd = memory; size in bytes, signed, mode
+LOAD: Final = 14  # rd = memory; size in bytes, signed, mode
 STORE: Final = 15
-LOADP: Final = 16   # rd, rm = memory
+LOADP: Final = 16  # rd, rm = memory
 STOREP: Final = 17
-LDLIT: Final = 18   # rd = memory[pc + imm]
-CSEL: Final = 19    # rd = cond ? rn : rm              (imm: 0 csel, 1 csinc, 2 csinv, 3 csneg)
-CCMP: Final = 20    # flags = cond ? rn - (rm | imm) : shift (nzcv); ext = 1 when the operand is an immediate
+LDLIT: Final = 18  # rd = memory[pc + imm]
+CSEL: Final = 19  # rd = cond ? rn : rm              (imm: 0 csel, 1 csinc, 2 csinv, 3 csneg)
+CCMP: Final = 20  # flags = cond ? rn - (rm | imm) : shift (nzcv); ext = 1 when the operand is an immediate
 FMOVFG: Final = 21  # rd (x) = rn (d)
 FMOVGF: Final = 22  # rd (d) = rn (x)
 B: Final = 23
 BL: Final = 24
 BCOND: Final = 25
-CBZ: Final = 26     # ext = 1 for cbnz
-TBZ: Final = 27     # ext = 1 for tbnz; shift = bit number
+CBZ: Final = 26  # ext = 1 for cbnz
+TBZ: Final = 27  # ext = 1 for tbnz; shift = bit number
 BR: Final = 28
 BLR: Final = 29
 RET: Final = 30
-TRAP: Final = 31    # brk, udf, hlt: control does not come back
-BTI: Final = 32     # a landing pad: imm bit 0 = accepts calls, bit 1 = accepts jumps
+TRAP: Final = 31  # brk, udf, hlt: control does not come back
+BTI: Final = 32  # a landing pad: imm bit 0 = accepts calls, bit 1 = accepts jumps
 NOP: Final = 33
 BRAUTH: Final = 34  # braa, brab, retaa and friends; ext = 1 for returns
 BLRAUTH: Final = 35
 SVC: Final = 36
-ANDR: Final = 37    # rd = rn & rm
-OUTLINED: Final = 38  # a call whose callee is a straight leaf (the machine outliner's): only writes what the callee writes
+ANDR: Final = 37  # rd = rn & rm
+OUTLINED: Final = 38  # a call of a straight leaf (the machine outliner's): writes what the leaf writes
 
 OP_NAMES: Final[tuple[str, ...]] = (
-    "other", "adr", "adrp", "addi", "add", "addx", "sub", "subx", "movi", "movk", "mov", "andi", "ubfm", "sbfm",
-    "load", "store", "loadp", "storep", "ldrlit", "csel", "ccmp", "fmov", "fmov", "b", "bl", "bcond", "cbz", "tbz",
-    "br", "blr", "ret", "trap", "bti", "nop", "brauth", "blrauth", "svc", "and", "outlined",
+    "other",
+    "adr",
+    "adrp",
+    "addi",
+    "add",
+    "addx",
+    "sub",
+    "subx",
+    "movi",
+    "movk",
+    "mov",
+    "andi",
+    "ubfm",
+    "sbfm",
+    "load",
+    "store",
+    "loadp",
+    "storep",
+    "ldrlit",
+    "csel",
+    "ccmp",
+    "fmov",
+    "fmov",
+    "b",
+    "bl",
+    "bcond",
+    "cbz",
+    "tbz",
+    "br",
+    "blr",
+    "ret",
+    "trap",
+    "bti",
+    "nop",
+    "brauth",
+    "blrauth",
+    "svc",
+    "and",
+    "outlined",
 )
 
 # Addressing modes of LOAD/STORE.
-OFFSET: Final = 0   # [rn, #imm]
-INDEX: Final = 1    # [rn, rm, ext #shift]
-PRE: Final = 2      # [rn, #imm]!
-POST: Final = 3     # [rn], #imm
+OFFSET: Final = 0  # [rn, #imm]
+INDEX: Final = 1  # [rn, rm, ext #shift]
+PRE: Final = 2  # [rn, #imm]!
+POST: Final = 3  # [rn], #imm
 
 # Extensions, numbered as the `option` field numbers them; LSL stands for "shifted register".
 UXTB: Final = 0
@@ -84,14 +120,30 @@ LSL: Final = 8
 EXT_NAMES: Final[tuple[str, ...]] = ("uxtb", "uxth", "uxtw", "uxtx", "sxtb", "sxth", "sxtw", "sxtx", "lsl")
 
 COND_NAMES: Final[tuple[str, ...]] = (
-    "eq", "ne", "hs", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le", "al", "nv")
+    "eq",
+    "ne",
+    "hs",
+    "lo",
+    "mi",
+    "pl",
+    "vs",
+    "vc",
+    "hi",
+    "ls",
+    "ge",
+    "lt",
+    "gt",
+    "le",
+    "al",
+    "nv",
+)
 
 # Bits of `writes`: x0..x30, sp, then d0..d31, then the flags.
 SP: Final = 31
 ZR: Final = 31
 FLAGS: Final = 64
 FLAGS_BIT: Final = 1 << 64
-CALL_CLOBBERS: Final = 0x4007FFFF | (0xFFFF00FF << 32) | FLAGS_BIT   # x0..x18, x30; d0..d7, d16..d31; flags
+CALL_CLOBBERS: Final = 0x4007FFFF | (0xFFFF00FF << 32) | FLAGS_BIT  # x0..x18, x30; d0..d7, d16..d31; flags
 
 TERMINATORS: Final = frozenset((B, BCOND, CBZ, TBZ, BR, RET, TRAP, BRAUTH))
 CONDITIONAL: Final = frozenset((BCOND, CBZ, TBZ))
@@ -108,12 +160,42 @@ class Insn:
     ('load', 1, 2, 9, 8, True)
     """
 
-    __slots__ = ("op", "word", "rd", "rn", "rm", "imm", "shift", "ext", "cond", "size", "signed", "mode", "wide",
-                 "vector", "writes")
+    __slots__ = (
+        "op",
+        "word",
+        "rd",
+        "rn",
+        "rm",
+        "imm",
+        "shift",
+        "ext",
+        "cond",
+        "size",
+        "signed",
+        "mode",
+        "wide",
+        "vector",
+        "writes",
+    )
 
-    def __init__(self, op: int, word: int, writes: int, rd: int = 0, rn: int = 0, rm: int = 0, imm: int = 0,
-                 shift: int = 0, ext: int = LSL, cond: int = 14, size: int = 0, signed: bool = False, mode: int = 0,
-                 wide: bool = True, vector: bool = False) -> None:
+    def __init__(
+        self,
+        op: int,
+        word: int,
+        writes: int,
+        rd: int = 0,
+        rn: int = 0,
+        rm: int = 0,
+        imm: int = 0,
+        shift: int = 0,
+        ext: int = LSL,
+        cond: int = 14,
+        size: int = 0,
+        signed: bool = False,
+        mode: int = 0,
+        wide: bool = True,
+        vector: bool = False,
+    ) -> None:
         self.op = op
         self.word = word
         self.writes = writes
@@ -171,12 +253,12 @@ def _immediate(w: int) -> Insn:
     if op <= 1:
         imm = _signed(((w >> 5) & 0x7FFFF) << 2 | ((w >> 29) & 3), 21)
         return Insn(ADRP if wide else ADR, w, gp(rd), rd, imm=imm << 12 if wide else imm)
-    if op == 2:                                             # add, sub
+    if op == 2:  # add, sub
         imm = ((w >> 10) & 0xFFF) << (12 if w & (1 << 22) else 0)
         flags = bool(w & (1 << 29))
         writes = (gp(rd) | FLAGS_BIT) if flags else 1 << rd
         return Insn(ADDI, w, writes, rd, rn, imm=-imm if w & (1 << 30) else imm, wide=wide, signed=flags)
-    if op == 4:                                             # and, orr, eor, ands
+    if op == 4:  # and, orr, eor, ands
         opc = (w >> 29) & 3
         imm_or_none = bitmask_immediate((w >> 22) & 1, (w >> 16) & 63, (w >> 10) & 63, wide)
         if imm_or_none is None or (not wide and w & (1 << 22)):
@@ -188,7 +270,7 @@ def _immediate(w: int) -> Insn:
         if opc == 1 and rn == ZR:
             return Insn(MOVI, w, 1 << rd, rd, imm=imm_or_none, wide=wide)
         return Insn(OTHER, w, 1 << rd, rd, rn)
-    if op == 5:                                             # movn, movz, movk
+    if op == 5:  # movn, movz, movk
         opc, shift, imm16 = (w >> 29) & 3, ((w >> 21) & 3) * 16, (w >> 5) & 0xFFFF
         if opc == 3:
             return Insn(MOVK, w, gp(rd), rd, imm=imm16, shift=shift, wide=wide)
@@ -206,7 +288,7 @@ def _immediate(w: int) -> Insn:
 
 def _branch(w: int) -> Insn:
     top = w >> 24
-    if top & 0x7C == 0x14:                                  # b, bl
+    if top & 0x7C == 0x14:  # b, bl
         imm = _signed(w & 0x3FFFFFF, 26) << 2
         if w >> 31:
             return Insn(BL, w, CALL_CLOBBERS, imm=imm)
@@ -224,19 +306,20 @@ def _branch(w: int) -> Insn:
         if w & 0xE0001F == 1:
             return Insn(SVC, w, 1)
         return Insn(TRAP, w, 0)
-    if w & 0xFFFFF01F == 0xD503201F:                        # hints
+    if w & 0xFFFFF01F == 0xD503201F:  # hints
         hint = (w >> 5) & 127
         if hint == 0:
             return Insn(NOP, w, 0)
         if hint & ~6 == 32:
             return Insn(BTI, w, 0, imm=(hint >> 1) & 3)
-        if hint in (25, 27):                                # paciasp, pacibsp are landing pads for calls
+        if hint in (25, 27):  # paciasp, pacibsp are landing pads for calls
             return Insn(BTI, w, 1 << 30, imm=1)
-        return Insn(OTHER, w, 1 << 30 if hint in (24, 26, 28, 29, 30, 31, 7) else 1 << 17 if hint in (8, 10, 12, 14)
-                    else 0)
-    if w & 0xFFF00000 == 0xD5300000 or w & 0xFFF80000 == 0xD5280000:    # mrs, sysl
+        return Insn(
+            OTHER, w, 1 << 30 if hint in (24, 26, 28, 29, 30, 31, 7) else 1 << 17 if hint in (8, 10, 12, 14) else 0
+        )
+    if w & 0xFFF00000 == 0xD5300000 or w & 0xFFF80000 == 0xD5280000:  # mrs, sysl
         return Insn(OTHER, w, gp(w & 31), w & 31)
-    if w & 0xFFF00000 == 0xD5100000:                        # msr: may write the flags
+    if w & 0xFFF00000 == 0xD5100000:  # msr: may write the flags
         return Insn(OTHER, w, FLAGS_BIT)
     return Insn(OTHER, w, 0)
 
@@ -251,7 +334,7 @@ def _branch_register(w: int) -> Insn:
         if opc == 2:
             return Insn(RET, w, 0, rn=rn)
         if opc in (4, 5):
-            return Insn(TRAP, w, 0)                          # eret, drps
+            return Insn(TRAP, w, 0)  # eret, drps
     if auth in (2, 3) and (w >> 16) & 31 == 31:
         if opc & 7 == 1:
             return Insn(BLRAUTH, w, CALL_CLOBBERS, rn=rn)
@@ -264,10 +347,12 @@ def _memory(w: int) -> Insn:
     kind, vector = (w >> 28) & 3, bool(w & (1 << 26))
     load = bool(w & (1 << 22))
     base = 32 if vector else 0
+
     def reg(r: int) -> int:
         return (1 << (32 + r)) if vector else gp(r)
+
     if kind == 0:
-        if vector:                                          # structure loads: up to four registers
+        if vector:  # structure loads: up to four registers
             writes = 0
             if load:
                 for k in range(4):
@@ -277,19 +362,19 @@ def _memory(w: int) -> Insn:
             return Insn(OTHER, w, gp(rt))
         rs, ordered, pair = (w >> 16) & 31, bool(w & (1 << 23)), bool(w & (1 << 21))
         if ordered and pair:
-            return Insn(OTHER, w, gp(rs))                    # cas
+            return Insn(OTHER, w, gp(rs))  # cas
         if not ordered and pair and size < 2:
             return Insn(OTHER, w, gp(rs) | (1 << ((rs + 1) & 31)))  # casp
         writes = (gp(rt) | (gp((w >> 10) & 31) if pair else 0)) if load else (0 if ordered else gp(rs))
         return Insn(OTHER, w, writes)
     if kind == 1:
-        if w & (1 << 24):                                   # ldapur, tags
+        if w & (1 << 24):  # ldapur, tags
             return Insn(OTHER, w, gp(rt) | ((1 << rn) if w & (1 << 10) else 0))
         imm = _signed((w >> 5) & 0x7FFFF, 19) << 2
         if vector:
             return Insn(LDLIT, w, reg(rt), rt, imm=imm, size=4 << min(size, 2), vector=True)
         if size == 3:
-            return Insn(NOP, w, 0)                           # prefetch
+            return Insn(NOP, w, 0)  # prefetch
         return Insn(LDLIT, w, gp(rt), rt, imm=imm, size=8 if size == 1 else 4, signed=size == 2, wide=size != 0)
     if kind == 2:
         scale = (4 << size) if vector else (8 if size & 2 else 4)
@@ -298,8 +383,20 @@ def _memory(w: int) -> Insn:
         writes = (1 << rn) if mode != OFFSET else 0
         if load:
             writes |= reg(rt) | reg((w >> 10) & 31)
-        return Insn(LOADP if load else STOREP, w, writes, rt, rn, (w >> 10) & 31, imm, size=scale,
-                    signed=size == 1 and not vector, mode=mode, wide=bool(size & 2), vector=vector)
+        return Insn(
+            LOADP if load else STOREP,
+            w,
+            writes,
+            rt,
+            rn,
+            (w >> 10) & 31,
+            imm,
+            size=scale,
+            signed=size == 1 and not vector,
+            mode=mode,
+            wide=bool(size & 2),
+            vector=vector,
+        )
     return _single(w, rt, rn, size, vector, reg(rt), base)
 
 
@@ -309,7 +406,7 @@ def _single(w: int, rt: int, rn: int, size: int, vector: bool, writes: int, base
         width, load, signed, wide = (16 if opc & 2 else 1 << size), bool(opc & 1), False, True
     else:
         if size == 3 and opc == 2:
-            return Insn(NOP, w, 0)                           # prefetch
+            return Insn(NOP, w, 0)  # prefetch
         width, load, signed = 1 << size, opc != 0, opc >= 2
         wide = opc == 2 or size == 3
     op = LOAD if load else STORE
@@ -327,22 +424,45 @@ def _single(w: int, rt: int, rn: int, size: int, vector: bool, writes: int, base
         return Insn(op, w, writes, rt, rn, imm=imm, size=width, signed=signed, mode=mode, wide=wide, vector=vector)
     if sub == 2:
         shift = (width.bit_length() - 1) if w & (1 << 12) else 0
-        return Insn(op, w, writes, rt, rn, (w >> 16) & 31, shift=shift, ext=(w >> 13) & 7, size=width, signed=signed,
-                    mode=INDEX, wide=wide, vector=vector)
+        return Insn(
+            op,
+            w,
+            writes,
+            rt,
+            rn,
+            (w >> 16) & 31,
+            shift=shift,
+            ext=(w >> 13) & 7,
+            size=width,
+            signed=signed,
+            mode=INDEX,
+            wide=wide,
+            vector=vector,
+        )
     if sub == 0:
-        return Insn(OTHER, w, gp(rt))                        # atomics
-    return Insn(OTHER, w, gp(rt) | ((1 << rn) if w & (1 << 11) else 0))   # ldraa, ldrab
+        return Insn(OTHER, w, gp(rt))  # atomics
+    return Insn(OTHER, w, gp(rt) | ((1 << rn) if w & (1 << 11) else 0))  # ldraa, ldrab
 
 
 def _register(w: int) -> Insn:
     rd, rn, rm, wide = w & 31, (w >> 5) & 31, (w >> 16) & 31, bool(w >> 31)
     if not w & (1 << 28):
-        if w & (1 << 24):                                   # add, sub
+        if w & (1 << 24):  # add, sub
             flags, minus = bool(w & (1 << 29)), bool(w & (1 << 30))
             if w & (1 << 21):
                 writes = (gp(rd) | FLAGS_BIT) if flags else 1 << rd
-                return Insn(SUBX if minus else ADDX, w, writes, rd, rn, rm, shift=(w >> 10) & 7, ext=(w >> 13) & 7,
-                            wide=wide, signed=flags)
+                return Insn(
+                    SUBX if minus else ADDX,
+                    w,
+                    writes,
+                    rd,
+                    rn,
+                    rm,
+                    shift=(w >> 10) & 7,
+                    ext=(w >> 13) & 7,
+                    wide=wide,
+                    signed=flags,
+                )
             writes = gp(rd) | (FLAGS_BIT if flags else 0)
             if (w >> 22) & 3:
                 return Insn(OTHER, w, writes, rd, rn, rm)
@@ -357,8 +477,9 @@ def _register(w: int) -> Insn:
     if group == 2:
         imm_form = 1 if w & (1 << 11) else 0
         if w & (1 << 30):
-            return Insn(CCMP, w, FLAGS_BIT, rn=rn, rm=rm, imm=rm, shift=w & 15, ext=imm_form, cond=(w >> 12) & 15,
-                        wide=wide)
+            return Insn(
+                CCMP, w, FLAGS_BIT, rn=rn, rm=rm, imm=rm, shift=w & 15, ext=imm_form, cond=(w >> 12) & 15, wide=wide
+            )
         return Insn(OTHER, w, FLAGS_BIT)
     if group == 4:
         variant = (w >> 29) & 2 | (w >> 10) & 1
@@ -370,8 +491,8 @@ def _register(w: int) -> Insn:
 
 def _vector(w: int) -> Insn:
     rd, rn = w & 31, (w >> 5) & 31
-    if w & 0x5F200000 == 0x1E200000:                        # scalar floating point
-        if w & 0xFC00 == 0:                                 # conversions to and from general registers
+    if w & 0x5F200000 == 0x1E200000:  # scalar floating point
+        if w & 0xFC00 == 0:  # conversions to and from general registers
             opcode = (w >> 16) & 7
             if w & 0x7FFFFC00 in (0x1E670000 | 0x0, 0x1E270000) or w & 0xFFFFFC00 == 0x9E670000:
                 return Insn(FMOVGF, w, 1 << (32 + rd), rd, rn, wide=bool(w >> 31))
@@ -380,13 +501,13 @@ def _vector(w: int) -> Insn:
             if opcode in (2, 3) or (opcode == 7 and w & 0xFFFFFC00 != 0x9EAF0000) or w & 0xFFFFFC00 == 0x9EAF0000:
                 return Insn(OTHER, w, 1 << (32 + rd))
             return Insn(OTHER, w, gp(rd))
-        if w & 0x3C00 == 0x2000 or w & 0xC00 == 0x400:      # fcmp, fccmp
+        if w & 0x3C00 == 0x2000 or w & 0xC00 == 0x400:  # fcmp, fccmp
             return Insn(OTHER, w, FLAGS_BIT)
         return Insn(OTHER, w, 1 << (32 + rd))
-    if w & 0x5F200000 == 0x1E000000:                        # fixed-point conversions
+    if w & 0x5F200000 == 0x1E000000:  # fixed-point conversions
         to_gp = (w >> 16) & 7 in (0, 1)
         return Insn(OTHER, w, gp(rd) if to_gp else 1 << (32 + rd))
-    if w & 0x9FE08400 == 0x0E000400 and (w >> 11) & 15 in (5, 7) and not w & (1 << 29):   # smov, umov
+    if w & 0x9FE08400 == 0x0E000400 and (w >> 11) & 15 in (5, 7) and not w & (1 << 29):  # smov, umov
         return Insn(OTHER, w, gp(rd))
     return Insn(OTHER, w, 1 << (32 + rd))
 
@@ -414,10 +535,10 @@ def decode(word: int) -> Insn:
         insn = _register(word)
     elif group & 7 == 7:
         insn = _vector(word)
-    elif group == 2:                                        # SVE may write either file
+    elif group == 2:  # SVE may write either file
         insn = Insn(OTHER, word, gp(word & 31) | 1 << (32 + (word & 31)) | FLAGS_BIT)
     elif word < 0x10000:
-        insn = Insn(TRAP, word, 0)                          # udf
+        insn = Insn(TRAP, word, 0)  # udf
     else:
         insn = Insn(OTHER, word, 0)
     if len(_cache) > 4_000_000:

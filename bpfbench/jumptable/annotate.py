@@ -22,7 +22,8 @@ from typing import Final, final
 from bpfbench.errors import JumptableError, Where
 
 _ENTRY: Final = re.compile(
-    r"^\s*\.(byte|hword|2byte|word|4byte|xword|8byte)\s+\(?\s*([.$\w]+)\s*-\s*([.$\w]+)\s*\)?\s*(?:(/\s*4)|(>>\s*2))?\s*(?:(?://|#|@).*)?$")
+    r"^\s*\.(byte|hword|2byte|word|4byte|xword|8byte)\s+\(?\s*([.$\w]+)\s*-\s*([.$\w]+)\s*\)?\s*(?:(/\s*4)|(>>\s*2))?\s*(?:(?://|#|@).*)?$"
+)
 _LABEL: Final = re.compile(r"^([.$\w]+):")
 _BRANCH: Final = re.compile(r"^\s*br\s+(x\d+)\b")
 _FUNCTION: Final = re.compile(r"^\s*\.type\s+([.$\w]+)\s*,\s*[@%]function")
@@ -34,10 +35,31 @@ class AsmTable:
     """A table in assembly text: its `label`, the `branch_line` (index into the lines) that uses it, the labels of the
     `anchor` and of all `targets`, entry `size`, `signed`, `shift`."""
 
-    __slots__ = ("function", "label", "line", "last_line", "branch_line", "anchor", "targets", "size", "signed", "shift")
+    __slots__ = (
+        "function",
+        "label",
+        "line",
+        "last_line",
+        "branch_line",
+        "anchor",
+        "targets",
+        "size",
+        "signed",
+        "shift",
+    )
 
-    def __init__(self, function: str, label: str, line: int, last_line: int, anchor: str, targets: list[str], size: int,
-                 signed: bool, shift: int) -> None:
+    def __init__(
+        self,
+        function: str,
+        label: str,
+        line: int,
+        last_line: int,
+        anchor: str,
+        targets: list[str],
+        size: int,
+        signed: bool,
+        shift: int,
+    ) -> None:
         self.function = function
         self.label = label
         self.line = line
@@ -99,22 +121,34 @@ def _arrays(lines: list[str]) -> list[AsmTable]:
         while k < len(lines) and (e := _ENTRY.match(lines[k])):
             entries.append(e)
             k += 1
-        # EH call-site tables are .uleb128, so plain differences against one label are switch tables or label arithmetic.
+        # EH call-site tables are .uleb128: plain differences against one label are switches or label arithmetic.
         if len(entries) >= 2 and len({(e.group(1), e.group(3)) for e in entries}) == 1:
             gcc = ".Lrtx" in entries[0].group(3)
             if not gcc and not label.startswith(".LJTI"):
                 continue
             size = _WIDTH[entries[0].group(1)]
             scaled = bool(entries[0].group(4) or entries[0].group(5))
-            out.append(AsmTable("", label, first, k - 1, entries[0].group(3), [e.group(2) for e in entries], size,
-                                gcc or not scaled, 2 if scaled else 0))
+            out.append(
+                AsmTable(
+                    "",
+                    label,
+                    first,
+                    k - 1,
+                    entries[0].group(3),
+                    [e.group(2) for e in entries],
+                    size,
+                    gcc or not scaled,
+                    2 if scaled else 0,
+                )
+            )
     return out
 
 
-def _used_by(lines: list[str], owner: list[str], label_at: dict[str, int], k: int, reg: str,
-             tables: list[AsmTable]) -> list[AsmTable]:
+def _used_by(
+    lines: list[str], owner: list[str], label_at: dict[str, int], k: int, reg: str, tables: list[AsmTable]
+) -> list[AsmTable]:
     """The table that the branch on line `k` uses."""
-    for j in range(k + 1, min(k + 6, len(lines))):           # gcc: the anchor label stands behind the branch
+    for j in range(k + 1, min(k + 6, len(lines))):  # gcc: the anchor label stands behind the branch
         m = _LABEL.match(lines[j])
         if m and m.group(1).startswith(".Lrtx"):
             return [t for t in tables if t.anchor == m.group(1)]
@@ -132,7 +166,7 @@ def _used_by(lines: list[str], owner: list[str], label_at: dict[str, int], k: in
     if len(candidates) <= 1 or not table_reg:
         return candidates
     want = re.compile(rf"^\s*(?:add|adr|adrp|movk)\s+{table_reg},.*(\.LJTI[\w]+)")
-    for j in range(k - 1, -1, -1):                           # several tables count from one block: follow the register
+    for j in range(k - 1, -1, -1):  # several tables count from one block: follow the register
         m2 = want.match(lines[j])
         if m2:
             return [t for t in candidates if t.label == m2.group(1)]
@@ -162,15 +196,26 @@ def annotate(assembly: str, name: str = "<assembly>") -> str:
             k = counts.get(t.function, 0)
             counts[t.function] = k + 1
             symbol = f"{t.function}.jump{k}"
-            before.setdefault(t.line, []).extend((f"\t.type\t{symbol}, %object",
-                                                  f"\t.size\t{symbol}, {len(t.targets) * t.size}", f"{symbol}:"))
+            before.setdefault(t.line, []).extend(
+                (f"\t.type\t{symbol}, %object", f"\t.size\t{symbol}, {len(t.targets) * t.size}", f"{symbol}:")
+            )
         before.setdefault(t.branch_line, []).append(f".Ljtbr{n}:")
-        rows += [f"\t.xword\t.Ljtbr{n} - .", f"\t.xword\t{t.label} - .", f"\t.xword\t{t.anchor} - .",
-                 f"\t.word\t{len(t.targets)}", f"\t.byte\t{t.size}, {int(t.signed)}, {t.shift}, 1"]
+        rows += [
+            f"\t.xword\t.Ljtbr{n} - .",
+            f"\t.xword\t{t.label} - .",
+            f"\t.xword\t{t.anchor} - .",
+            f"\t.word\t{len(t.targets)}",
+            f"\t.byte\t{t.size}, {int(t.signed)}, {t.shift}, 1",
+        ]
     out: list[str] = []
     for k, line in enumerate(lines):
         out += before.get(k, []) + [line] + after.get(k, [])
     if rows:
-        out += ['\t.section\t.note.jumptables,"a",%note', "\t.balign\t4", f"\t.word\t8, {32 * len(tables)}, 1",
-                '\t.asciz\t"JUMPTAB"', *rows]
+        out += [
+            '\t.section\t.note.jumptables,"a",%note',
+            "\t.balign\t4",
+            f"\t.word\t8, {32 * len(tables)}, 1",
+            '\t.asciz\t"JUMPTAB"',
+            *rows,
+        ]
     return "\n".join(out) + "\n"

@@ -20,18 +20,11 @@ from typing import Final, final
 import networkx as nx
 
 from . import a64
-from .functions import Function, FunctionMap
+from .functions import Function
 from .image import Image
 
 SLOT: Final = 1 << 10
-ENTRY: Final = -1          # "site" of a value that the function was entered with
-
-NORETURN_NAMES: Final = frozenset((
-    "abort", "exit", "_exit", "_Exit", "quick_exit", "__stack_chk_fail", "__assert_fail", "__assert", "__cxa_throw",
-    "__cxa_rethrow", "_Unwind_Resume", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "err", "errx", "verr",
-    "verrx", "__chk_fail", "__fortify_fail", "_ZSt9terminatev", "__cxa_bad_cast", "__cxa_throw_bad_array_new_length",
-    "_ZSt17__throw_bad_allocv", "_ZSt20__throw_length_errorPKc", "_ZSt19__throw_logic_errorPKc",
-    "_ZSt24__throw_out_of_range_fmtPKcz", "__libc_fatal", "pthread_exit", "__libc_start_main"))
+ENTRY: Final = -1  # "site" of a value that the function was entered with
 
 
 def slot(base: int, offset: int) -> int:
@@ -85,9 +78,15 @@ class Cfg:
     `data` lists `(start, end)` byte ranges inside the function that are tables, not code.
     """
 
-    def __init__(self, image: Image, function: Function, targets: dict[int, list[int]] | None = None,
-                 noreturn: frozenset[int] = frozenset(), data: list[tuple[int, int]] | None = None,
-                 roots: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        image: Image,
+        function: Function,
+        targets: dict[int, list[int]] | None = None,
+        noreturn: frozenset[int] = frozenset(),
+        data: list[tuple[int, int]] | None = None,
+        roots: tuple[int, ...] = (),
+    ) -> None:
         self.function = function
         self.start = function.start
         self.insns = [a64.decode(w) for w in image.words(function.start, function.size // 4)]
@@ -97,7 +96,7 @@ class Cfg:
         self.targets = targets or {}
         self.data = data or []
         self.indirect: list[int] = []
-        self.escapes: dict[int, int] = {}            # direct branch out of the function -> target
+        self.escapes: dict[int, int] = {}  # direct branch out of the function -> target
         self._noreturn = noreturn
         self._reach: dict[tuple[int, int], tuple[int, ...]] = {}
         self._build(roots)
@@ -120,7 +119,7 @@ class Cfg:
         for k, start in enumerate(starts):
             end = starts[k + 1] if k + 1 < len(starts) else self.end
             writes, stores = 0, False
-            for insn in self.insns[(start - self.start) >> 2:(end - self.start) >> 2]:
+            for insn in self.insns[(start - self.start) >> 2 : (end - self.start) >> 2]:
                 writes |= insn.writes
                 stores = stores or insn.op == a64.STORE or insn.op == a64.STOREP
             self.blocks.append(Block(start, end, writes, stores))
@@ -318,7 +317,7 @@ def straight_line(image: Image, addr: int, window: int = 64) -> Cfg:
     seg = image.segment(addr)
     first = max(addr - 4 * window, (seg.addr + 3) & ~3) if seg is not None else addr
     words = image.words(first, (addr - first) // 4 + 1)
-    if len(words) != (addr - first) // 4 + 1:                # overlapping or truncated segments: just the branch
+    if len(words) != (addr - first) // 4 + 1:  # overlapping or truncated segments: just the branch
         words = image.words(addr, 1) or [0xD61F0000]
     k = len(words) - 1
     while k > 0:
@@ -343,42 +342,3 @@ def straight_line(image: Image, addr: int, window: int = 64) -> Cfg:
     cfg.blocks = [Block(function.start, function.end, writes, stores)]
     cfg._starts = [function.start]
     return cfg
-
-
-def noreturn_functions(image: Image, functions: FunctionMap) -> frozenset[int]:
-    """Addresses whose call never comes back: known names, PLT stubs of known imports, and callees of a final call."""
-    out = {s.addr for s in (*image.symbols, *image.dynamic_symbols) if s.name in NORETURN_NAMES and s.addr}
-    out |= _noreturn_stubs(image)
-    for f in functions.functions:
-        if not f.exact or f.size < 8:
-            continue
-        at = f.end - 4
-        word = image.word(at)
-        while word is not None and at > f.start and (word == 0xD503201F or word < 0x10000):
-            at -= 4
-            word = image.word(at)
-        if word is not None and word >> 26 == 0x25:
-            target = at + a64.decode(word).imm
-            if target not in f:
-                out.add(target)
-    return frozenset(out)
-
-
-def _noreturn_stubs(image: Image) -> set[int]:
-    """PLT entries `adrp x16; ldr x17, [x16, #k]` whose slot is bound to a name of NORETURN_NAMES."""
-    slots = {addr for addr, name in image.imports.items() if name in NORETURN_NAMES}
-    out: set[int] = set()
-    if not slots:
-        return out
-    for start, end, name in image.code_ranges():
-        if not name.startswith(".plt"):
-            continue
-        words = image.words(start, (end - start) // 4)
-        for k in range(len(words) - 1):
-            page, load = a64.decode(words[k]), a64.decode(words[k + 1])
-            if page.op == a64.ADRP and load.op == a64.LOAD and load.rn == page.rd:
-                pc = start + 4 * k
-                if (pc & ~0xFFF) + page.imm + load.imm in slots:
-                    before = a64.decode(words[k - 1]) if k else None
-                    out.update((pc, pc - 4) if before is not None and before.op == a64.BTI else (pc,))
-    return out

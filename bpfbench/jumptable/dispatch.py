@@ -20,11 +20,11 @@ from typing import Final, final
 from . import a64
 from .cfg import ENTRY, Cfg
 from .emit import RAW, TABLE, Item, move
-from .slicing import Index
 from .tables import JumpTable, sources
+from .values import Index
 
-SAVE: Final = 0xA9BF0000        # stp a, b, [sp, #-16]!
-RESTORE: Final = 0xA8C10000     # ldp a, b, [sp], #16
+SAVE: Final = 0xA9BF0000  # stp a, b, [sp, #-16]!
+RESTORE: Final = 0xA8C10000  # ldp a, b, [sp], #16
 
 
 class Refused(Exception):
@@ -98,11 +98,15 @@ def _load(cfg: Cfg, table: JumpTable, site: int, insn: a64.Insn, index: Index, n
             raise Refused(f"the index of the load at {site:#x} is extended in an unusual way")
         other = insn.rn if index.reg == insn.rm else insn.rm
         scratch = rt if rt != ireg else other if other != ireg and dead_after(cfg, other, site) else -1
-        load = 0xB8A00800 | ext << 13 | 1 << 12 | ireg << 16 | rt         # ldrsw rt, [scratch, ireg, ext #2]
+        load = 0xB8A00800 | ext << 13 | 1 << 12 | ireg << 16 | rt  # ldrsw rt, [scratch, ireg, ext #2]
         if scratch >= 0:
             return Item(TABLE, site, [load | scratch << 5], number, scratch)
         scratch, second = [r for r in (16, 17, 15) if r not in (rt, ireg)][:2]
-        words = [SAVE | second << 10 | 31 << 5 | scratch, load | scratch << 5, RESTORE | second << 10 | 31 << 5 | scratch]
+        words = [
+            SAVE | second << 10 | 31 << 5 | scratch,
+            load | scratch << 5,
+            RESTORE | second << 10 | 31 << 5 | scratch,
+        ]
         return Item(TABLE, site, words, number, scratch, a64.Insn(a64.NOP, 0, 0, imm=1), sp=16)
     return _from_pointer(table, site, insn, number, new)
 
@@ -110,16 +114,19 @@ def _load(cfg: Cfg, table: JumpTable, site: int, insn: a64.Insn, index: Index, n
 def _from_pointer(table: JumpTable, site: int, insn: a64.Insn, number: int, new: int) -> Item:
     """The address was computed before the load: what it exceeds the old table by is `index * width`.
 
-        stp a, b, [sp, #-16]! ; adrp b, new ; add b ; a = b - (new - old) ; a = pointer - a ; lsl a ; ldrsw rt, [b, a] ; ldp
+    stp a, b, [sp, #-16]! ; adrp b, new ; add b ; a = b - (new - old) ; a = pointer - a ; lsl a ; ldrsw rt, [b, a] ; ldp
     """
     if insn.mode != a64.OFFSET or insn.rn == a64.SP:
         raise Refused(f"the load at {site:#x} has an address that is split over two registers")
     pointer, rt = insn.rn, insn.rd
     a, b = [r for r in (16, 17, 15, 14) if r not in (rt, pointer)][:2]
     up = 2 - (insn.size.bit_length() - 1)
-    words = [SAVE | b << 10 | 31 << 5 | a, *move(a, new - (table.address - insn.imm)),
-             0xCB000000 | a << 16 | b << 5 | a,              # sub a, b, a
-             0xCB000000 | a << 16 | pointer << 5 | a]        # sub a, pointer, a
+    words = [
+        SAVE | b << 10 | 31 << 5 | a,
+        *move(a, new - (table.address - insn.imm)),
+        0xCB000000 | a << 16 | b << 5 | a,  # sub a, b, a
+        0xCB000000 | a << 16 | pointer << 5 | a,
+    ]  # sub a, pointer, a
     if up:
         words.append(0xD3400000 | (64 - up) << 16 | (63 - up) << 10 | a << 5 | a)
     words += [0xB8A06800 | a << 16 | b << 5 | rt, RESTORE | b << 10 | 31 << 5 | a]
@@ -141,7 +148,7 @@ def _rest(cfg: Cfg, table: JumpTable, out: Change) -> None:
                 continue
             seen.add(site)
             if not _leads(cfg, site, loc, loads):
-                continue                                     # the anchor's side keeps its value
+                continue  # the anchor's side keeps its value
             if insn.op == a64.MOVR:
                 work.append((insn.rm, site))
                 out.items[site] = Item(RAW, site, [0xAA0003E0 | insn.rm << 16 | insn.rd])

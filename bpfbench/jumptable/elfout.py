@@ -1,6 +1,6 @@
 """Writing the new ELF: the old file with patches, one or two more segments, and a moved program header table.
 
-    old file ............................. | hole | RX: program headers, new tables, code, unwind tables | sections, names
+    old file ..................... | hole | RX: program headers, new tables, code, unwind tables | sections, names
 
 The new code lies behind everything else in memory, at a file offset equal to its distance from the load base: then the
 moved program header table is where kernels, emulators and loaders that compute `base + e_phoff` look for it.  Counters
@@ -48,7 +48,7 @@ class Output:
         self.new = bytearray(self.phentsize * (self.phnum + (2 if counters else 1)))
         self.entry = image.entry
         self.eh_frame_hdr: tuple[int, int] | None = None
-        self.sections: list[tuple[str, int, int, int, int]] = []     # name, address, size, type, flags
+        self.sections: list[tuple[str, int, int, int, int]] = []  # name, address, size, type, flags
         self._rela: dict[int, int] | None = None
 
     @property
@@ -71,7 +71,7 @@ class Output:
         if seg is None or addr + len(raw) > seg.addr + seg.filesz:
             raise JumptableError(f"{addr:#x} is not in the file", Where(file=self.image.name))
         at = seg.offset + addr - seg.addr
-        self.data[at:at + len(raw)] = raw
+        self.data[at : at + len(raw)] = raw
 
     def pointer(self, slot: int, value: int) -> None:
         """Changes an 8-byte pointer: the stored value, and the RELATIVE addend where there is one."""
@@ -90,7 +90,9 @@ class Output:
         offset = image._file_offset(tags.get(7, -1))
         if offset is not None:
             size = tags.get(8, 0)
-            for k, (slot, kind, _) in enumerate(struct.iter_unpack(self.order + "QQq", image.data[offset:offset + size // 24 * 24])):
+            for k, (slot, kind, _) in enumerate(
+                struct.iter_unpack(self.order + "QQq", image.data[offset : offset + size // 24 * 24])
+            ):
                 if kind & 0xFFFFFFFF == R_RELATIVE:
                     out[slot] = offset + 24 * k
         return out
@@ -125,13 +127,25 @@ class Output:
         return bytes(self.data)
 
     def _program_headers(self) -> None:
-        rows = [list(struct.unpack_from(self.order + "IIQQQQQQ", self.image.data, self.phoff + k * self.phentsize))
-                for k in range(self.phnum)]
+        rows = [
+            list(struct.unpack_from(self.order + "IIQQQQQQ", self.image.data, self.phoff + k * self.phentsize))
+            for k in range(self.phnum)
+        ]
         offset = self.base - self.load_base
         added = []
         if self.counter_size:
-            added.append([PT_LOAD, 6, self.counter_base - self.load_base, self.counter_base, self.counter_base, 0,
-                          self.counter_size, PAGE])
+            added.append(
+                [
+                    PT_LOAD,
+                    6,
+                    self.counter_base - self.load_base,
+                    self.counter_base,
+                    self.counter_base,
+                    0,
+                    self.counter_size,
+                    PAGE,
+                ]
+            )
         added.append([PT_LOAD, 5, offset, self.base, self.base, len(self.new), len(self.new), PAGE])
         for row in rows:
             if row[0] == PT_PHDR:
@@ -141,24 +155,28 @@ class Output:
                 addr, size = self.eh_frame_hdr
                 row[2:7] = [addr - self.load_base, addr, addr, size, size]
         last = max(k for k, r in enumerate(rows) if r[0] == PT_LOAD)
-        rows[last + 1:last + 1] = added
+        rows[last + 1 : last + 1] = added
         for k, row in enumerate(rows):
             struct.pack_into(self.order + "IIQQQQQQ", self.new, k * self.phentsize, *row)
         struct.pack_into(self.order + "Q", self.data, 32, offset)
         struct.pack_into(self.order + "H", self.data, 56, len(rows))
 
     def _section_headers(self) -> None:
-        old = bytearray(self.image.data[self.shoff:self.shoff + self.shnum * self.shentsize])
+        old = bytearray(self.image.data[self.shoff : self.shoff + self.shnum * self.shentsize])
         names_at = self.shstrndx * self.shentsize
         name_offset, name_size = struct.unpack_from(self.order + "QQ", old, names_at + 24)
-        names = bytearray(self.image.data[name_offset:name_offset + name_size])
+        names = bytearray(self.image.data[name_offset : name_offset + name_size])
         if self.eh_frame_hdr is not None:
             for s in self.image.sections:
                 if s.name == ".eh_frame_hdr":
                     addr, size = self.eh_frame_hdr
-                    struct.pack_into(self.order + "QQQ", old, s.index * self.shentsize + 16, addr, addr - self.load_base, size)
+                    struct.pack_into(
+                        self.order + "QQQ", old, s.index * self.shentsize + 16, addr, addr - self.load_base, size
+                    )
         for name, addr, size, kind, flags in self.sections:
-            old += struct.pack(self.order + "IIQQQQIIQQ", len(names), kind, flags, addr, addr - self.load_base, size, 0, 0, 16, 0)
+            old += struct.pack(
+                self.order + "IIQQQQIIQQ", len(names), kind, flags, addr, addr - self.load_base, size, 0, 0, 16, 0
+            )
             names += name.encode() + b"\0"
         self.data += b"\0" * (-len(self.data) % 8)
         struct.pack_into(self.order + "QQ", old, names_at + 24, len(self.data), len(names))

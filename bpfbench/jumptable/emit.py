@@ -27,7 +27,7 @@ from bpfbench.errors import JumptableError, Where
 from . import a64
 
 RAW, ADR, ADRP, LITERAL, BRANCH, CALL, TABLE = range(7)
-EDGE: Final = 1 << 61              # the label of a piece that nothing names
+EDGE: Final = 1 << 61  # the label of a piece that nothing names
 NOP: Final = 0xD503201F
 MIB: Final = 1 << 20
 
@@ -42,8 +42,16 @@ class Item:
 
     __slots__ = ("kind", "old", "words", "target", "reg", "size", "insn", "sp")
 
-    def __init__(self, kind: int, old: int, words: list[int], target: int = 0, reg: int = 0, insn: a64.Insn | None = None,
-                 sp: int = 0) -> None:
+    def __init__(
+        self,
+        kind: int,
+        old: int,
+        words: list[int],
+        target: int = 0,
+        reg: int = 0,
+        insn: a64.Insn | None = None,
+        sp: int = 0,
+    ) -> None:
         self.kind = kind
         self.old = old
         self.words = words
@@ -128,13 +136,20 @@ def move(rd: int, value: int) -> list[int]:
 
 @final
 class Emitted:
-    """A function at its new place: `code`, `labels` (old block address -> new), `map` [(new, old, words, sp change)] of its
-    instructions in order, `fixups` [(offset, old target, is a call)] of branches to other functions."""
+    """A function at its new place: `code`, `labels` (old block address -> new), `map` [(new, old, words, sp change)] of
+    its instructions in order, `fixups` [(offset, old target, is a call)] of branches to other functions."""
 
     __slots__ = ("base", "code", "labels", "map", "fixups", "relaxed")
 
-    def __init__(self, base: int, code: bytes, labels: dict[int, int], mapping: list[tuple[int, int, int, int]],
-                 fixups: list[tuple[int, int, bool]], relaxed: int) -> None:
+    def __init__(
+        self,
+        base: int,
+        code: bytes,
+        labels: dict[int, int],
+        mapping: list[tuple[int, int, int, int]],
+        fixups: list[tuple[int, int, bool]],
+        relaxed: int,
+    ) -> None:
         self.base = base
         self.code = code
         self.labels = labels
@@ -143,7 +158,9 @@ class Emitted:
         self.relaxed = relaxed
 
 
-def emit(pieces: list[Piece], base: int, literals: dict[int, bytes], tables: dict[int, int], outer: set[int]) -> Emitted:
+def emit(
+    pieces: list[Piece], base: int, literals: dict[int, bytes], tables: dict[int, int], outer: set[int]
+) -> Emitted:
     """Lays `pieces` out from `base` on in the given order.
 
     `literals` has the bytes of literal loads that must be copied (old address -> contents), `tables` the addresses of
@@ -180,7 +197,9 @@ def _pool(literals: dict[int, bytes], at: int) -> dict[int, int]:
     return out
 
 
-def _words(i: Item, at: int, labels: dict[int, int], pool: dict[int, int], here: set[int], tables: dict[int, int]) -> int:
+def _words(
+    i: Item, at: int, labels: dict[int, int], pool: dict[int, int], here: set[int], tables: dict[int, int]
+) -> int:
     """How many words item `i` needs at `at`."""
     if i.kind == RAW:
         return len(i.words)
@@ -199,8 +218,15 @@ def _words(i: Item, at: int, labels: dict[int, int], pool: dict[int, int], here:
     return 1
 
 
-def _encode(pieces: list[Piece], base: int, labels: dict[int, int], pool: dict[int, int], literals: dict[int, bytes],
-            tables: dict[int, int], here: set[int]) -> Emitted:
+def _encode(
+    pieces: list[Piece],
+    base: int,
+    labels: dict[int, int],
+    pool: dict[int, int],
+    literals: dict[int, bytes],
+    tables: dict[int, int],
+    here: set[int],
+) -> Emitted:
     words: list[int] = []
     mapping: list[tuple[int, int, int, int]] = []
     fixups: list[tuple[int, int, bool]] = []
@@ -222,30 +248,45 @@ def _encode(pieces: list[Piece], base: int, labels: dict[int, int], pool: dict[i
         end = max(pool[a] + len(raw) for a, raw in literals.items()) - base
         buffer = bytearray(code.ljust(end, b"\0"))
         for old, raw in literals.items():
-            buffer[pool[old] - base:pool[old] - base + len(raw)] = raw
+            buffer[pool[old] - base : pool[old] - base + len(raw)] = raw
         code = bytes(buffer)
     return Emitted(base, code, labels, mapping, fixups, relaxed)
 
 
-def _jump(target: int, at: int, labels: dict[int, int], here: set[int], fixups: list[tuple[int, int, bool]], base: int,
-          link: bool) -> int:
+def _jump(
+    target: int,
+    at: int,
+    labels: dict[int, int],
+    here: set[int],
+    fixups: list[tuple[int, int, bool]],
+    base: int,
+    link: bool,
+) -> int:
     if target in here:
         return branch(at, labels[target], link)
     fixups.append((at - base, target, link))
     return 0x94000000 if link else 0x14000000
 
 
-def _item(i: Item, at: int, labels: dict[int, int], pool: dict[int, int], here: set[int], tables: dict[int, int],
-          fixups: list[tuple[int, int, bool]], base: int) -> list[int]:
+def _item(
+    i: Item,
+    at: int,
+    labels: dict[int, int],
+    pool: dict[int, int],
+    here: set[int],
+    tables: dict[int, int],
+    fixups: list[tuple[int, int, bool]],
+    base: int,
+) -> list[int]:
     if i.kind == RAW:
         return list(i.words)
     if i.kind == ADR:
         return [adr(i.reg, i.target - at)] if i.size == 1 else address(i.reg, at, i.target)
     if i.kind == ADRP:
         return [adrp(i.reg, at, i.target)]
-    if i.kind == TABLE:                                      # adrp, add of a new table somewhere inside a sequence
-        head = i.words[:i.insn.imm] if i.insn is not None else []
-        return head + address(i.reg, at + 4 * len(head), tables[i.target]) + i.words[len(head):]
+    if i.kind == TABLE:  # adrp, add of a new table somewhere inside a sequence
+        head = i.words[: i.insn.imm] if i.insn is not None else []
+        return head + address(i.reg, at + 4 * len(head), tables[i.target]) + i.words[len(head) :]
     assert i.insn is not None
     if i.kind == LITERAL:
         where = pool.get(i.target, i.target)

@@ -19,8 +19,16 @@ from .guess import Shape
 from .image import Image
 
 MAX_ENTRIES: Final = 1 << 16
-_FORMAT: Final = {(1, False): "B", (1, True): "b", (2, False): "H", (2, True): "h", (4, False): "I", (4, True): "i",
-                  (8, False): "Q", (8, True): "q"}
+_FORMAT: Final = {
+    (1, False): "B",
+    (1, True): "b",
+    (2, False): "H",
+    (2, True): "h",
+    (4, False): "I",
+    (4, True): "i",
+    (8, False): "Q",
+    (8, True): "q",
+}
 MASK64: Final = (1 << 64) - 1
 
 

@@ -105,7 +105,7 @@ def discover(image: Image) -> FunctionMap:
             if old.source != "gopclntab":
                 old.end = max(old.end, start + size)
     out = _without_overlap(sorted(exact.values(), key=lambda f: f.start))
-    for s in image.symbols:                       # assembly without .type: labels in text that are not mapping symbols
+    for s in image.symbols:  # assembly without .type: labels in text that are not mapping symbols
         if s.kind == "NOTYPE" and s.addr and not s.local and image.executable(s.addr) and not s.addr & 3:
             names.setdefault(s.addr, s.name)
             unsized.add(s.addr)
@@ -129,14 +129,15 @@ def _without_overlap(functions: list[Function]) -> list[Function]:
     for f in functions:
         if out and f.start < out[-1].end:
             if f.end <= out[-1].end and f.source == "dynsym":
-                continue                          # a second entry point
+                continue  # a second entry point
             out[-1].end = f.start
         out.append(f)
     return [f for f in out if f.end > f.start]
 
 
-def _fill_gaps(image: Image, known: list[Function], ranges: list[tuple[int, int, str]], names: dict[int, str],
-               unsized: set[int]) -> list[Function]:
+def _fill_gaps(
+    image: Image, known: list[Function], ranges: list[tuple[int, int, str]], names: dict[int, str], unsized: set[int]
+) -> list[Function]:
     """Functions made from bare starts, in code no exact range covers."""
     covered = FunctionMap(known)
     starts = {image.entry} | unsized
@@ -164,7 +165,7 @@ def _is_padding(image: Image, start: int, end: int) -> bool:
 
 
 def _between(items: list[int], start: int, end: int) -> list[int]:
-    return items[bisect_right(items, start - 1):bisect_right(items, end - 1)]
+    return items[bisect_right(items, start - 1) : bisect_right(items, end - 1)]
 
 
 def _gaps(known: list[Function], ranges: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
@@ -196,6 +197,7 @@ def _call_targets(image: Image, ranges: list[tuple[int, int, str]]) -> set[int]:
 
 
 # -- .eh_frame -----------------------------------------------------------------------------------------------------
+
 
 def _uleb(raw: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
@@ -249,10 +251,10 @@ def frames(image: Image) -> list[tuple[int, int, int]]:
     cies: dict[int, tuple[int, int, bool]] = {}
     at = 0
     while at + 8 <= len(raw):
-        length = int.from_bytes(raw[at:at + 4], "little" if image.order == "<" else "big")
+        length = int.from_bytes(raw[at : at + 4], "little" if image.order == "<" else "big")
         if length == 0 or length >= 0xFFFFFFF0 or at + 4 + length > len(raw):
             break
-        ident = int.from_bytes(raw[at + 4:at + 8], "little" if image.order == "<" else "big")
+        ident = int.from_bytes(raw[at + 4 : at + 8], "little" if image.order == "<" else "big")
         if ident == 0:
             cies[at] = _cie(image, raw, at)
         else:
@@ -274,7 +276,7 @@ def frames(image: Image) -> list[tuple[int, int, int]]:
 def _cie(image: Image, raw: bytes, at: int) -> tuple[int, int, bool]:
     """Pointer encoding, LSDA encoding and "has augmentation data" of the CIE at `at`."""
     end = raw.find(b"\0", at + 9)
-    text = raw[at + 9:end] if end >= 0 else b""
+    text = raw[at + 9 : end] if end >= 0 else b""
     p = end + 1
     _, p = _uleb(raw, p)
     _, p = _uleb(raw, p)
@@ -311,7 +313,7 @@ def pclntab(image: Image) -> tuple[int, bytes] | None:
     if image.sections:
         return None
     for seg in image.segments:
-        raw = image.data[seg.offset:seg.offset + seg.filesz]
+        raw = image.data[seg.offset : seg.offset + seg.filesz]
         for magic in GO_MAGIC:
             at = raw.find(struct.pack(image.order + "IHBB", magic, 0, 4, 8))
             if at >= 0:

@@ -47,8 +47,9 @@ class GoRewriter:
                     k = len(self.report.counters)
                     items.append(instrument.counter(k))
                     numbers[-1 - k] = out.counter_base + 8 * k
-                    self.report.counters.append({"function": t.function.name, "kind": "edge", "block": t.branch,
-                                                 "target": target})
+                    self.report.counters.append(
+                        {"function": t.function.name, "kind": "edge", "block": t.branch, "target": target}
+                    )
                 made = emit([Piece(EDGE, items, target)], out.align(16), {}, numbers, set())
                 code = bytearray(made.code)
                 for offset, goal, link in made.fixups:
@@ -60,7 +61,7 @@ class GoRewriter:
         out.sections.append((".text.bpfbench", begin, out.at - begin, 1, 6))
         if self.count:
             code2 = instrument.startup(begin, self.image.entry, out.counter_base, out.counter_size, self.counter_file)
-            out.new[begin - out.base:begin - out.base + len(code2)] = code2
+            out.new[begin - out.base : begin - out.base + len(code2)] = code2
             out.entry = begin
             out.sections.append((".bss.counters", out.counter_base, out.counter_size, 8, 3))
         owners = {t.function.start for t in self.tables.tables}

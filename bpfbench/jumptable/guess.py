@@ -28,7 +28,8 @@ from . import a64
 from .cfg import Cfg
 from .functions import FunctionMap
 from .image import Image
-from .slicing import Entry, Extended, Index, Memory, Opaque, Slicer, Value
+from .slicing import Slicer
+from .values import Entry, Extended, Index, Memory, Opaque, Value
 
 JUMP_TABLE: Final = "jump table"
 COMPUTED_GOTO: Final = "computed goto"
@@ -77,7 +78,8 @@ def _form(entry: Entry, scale: int, anchor: int, relative: bool) -> str:
         return "D8" if scale == 1 and anchor == 0 else "X"
     if scale == 4:
         return {(1, True): "G1", (2, True): "G2", (4, True): "G4", (1, False): "C1", (2, False): "C2"}.get(
-            (size, signed), "X")
+            (size, signed), "X"
+        )
     if scale == 1 and size == 4 and signed:
         return "R4" if anchor == entry.table else "C4"
     if scale == -1 and size == 2 and not signed and anchor == entry.table:
@@ -119,7 +121,7 @@ def scan(image: Image) -> list[int]:
             if (at - skew) & 3:
                 pos = at + 1
                 continue
-            op = a64.decode(int.from_bytes(raw[at:at + 4], "little"))
+            op = a64.decode(int.from_bytes(raw[at : at + 4], "little"))
             if op.op == a64.BR or (op.op == a64.BRAUTH and not op.ext):
                 out.append(start + at)
             pos = at + 4
@@ -135,13 +137,18 @@ def shape_of(value: Value) -> Shape | None:
     others = [(a, c) for a, c in value.terms if a is not entry]
     if not others:
         return Shape(entry, scale, value.const & (1 << 64) - 1, False)
-    if len(others) == 1 and isinstance(others[0][0], Index) and others[0][1] == entry.size and value.const == entry.table:
+    if (
+        len(others) == 1
+        and isinstance(others[0][0], Index)
+        and others[0][1] == entry.size
+        and value.const == entry.table
+    ):
         return Shape(entry, scale, entry.table, True)
     return None
 
 
 def guess(image: Image, functions: FunctionMap, cfg: Cfg, slicer: Slicer, branch: int) -> Guess:
-    """Classifies the branch at `branch` from what `cfg` shows (one window in step one, the whole function in step two)."""
+    """Classifies the branch at `branch` from what `cfg` shows: a window in step one, the function in step two."""
     insn = cfg.insn(branch)
     section = image.section(branch)
     if section is not None and section.name.startswith((".plt", ".iplt")):
@@ -178,8 +185,9 @@ def _made_by_own_adr(cfg: Cfg, anchor: int) -> bool:
     return False
 
 
-def _other(image: Image, functions: FunctionMap, cfg: Cfg, slicer: Slicer, branch: int, reg: int,
-           value: Value) -> tuple[str, str]:
+def _other(
+    image: Image, functions: FunctionMap, cfg: Cfg, slicer: Slicer, branch: int, reg: int, value: Value
+) -> tuple[str, str]:
     constant = value.constant
     if constant is not None:
         if image.executable(constant):

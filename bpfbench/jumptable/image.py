@@ -43,8 +43,9 @@ class Section:
 
     __slots__ = ("name", "addr", "size", "offset", "flags", "kind", "index", "link", "entsize")
 
-    def __init__(self, name: str, addr: int, size: int, offset: int, flags: int, kind: int, index: int, link: int,
-                 entsize: int) -> None:
+    def __init__(
+        self, name: str, addr: int, size: int, offset: int, flags: int, kind: int, index: int, link: int, entsize: int
+    ) -> None:
         self.name = name
         self.addr = addr
         self.size = size
@@ -109,8 +110,8 @@ class Image:
         self.sections: list[Section] = []
         self.symbols: list[Symbol] = []
         self.dynamic_symbols: list[Symbol] = []
-        self.relative: dict[int, int] = {}          # address -> value stored there by the loader
-        self.imports: dict[int, str] = {}           # address of a GOT slot -> symbol name
+        self.relative: dict[int, int] = {}  # address -> value stored there by the loader
+        self.imports: dict[int, str] = {}  # address of a GOT slot -> symbol name
         self.entry = 0
         self.pie = False
         self.bti = False
@@ -122,10 +123,24 @@ class Image:
             raise
         except NotSupported:
             raise
-        except (ELFError, struct.error, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError,
-                AssertionError, MemoryError, UnicodeError, OSError, RecursionError, ArithmeticError) as why:
+        except (
+            ELFError,
+            struct.error,
+            ValueError,
+            KeyError,
+            IndexError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            AssertionError,
+            MemoryError,
+            UnicodeError,
+            OSError,
+            RecursionError,
+            ArithmeticError,
+        ) as why:
             raise JumptableError(f"not a readable ELF file ({type(why).__name__}: {why})", Where(file=name)) from None
-        except Exception as why:                     # pyelftools' construct layer has its own unrelated exceptions
+        except Exception as why:  # pyelftools' construct layer has its own unrelated exceptions
             raise JumptableError(f"not a readable ELF file ({type(why).__name__}: {why})", Where(file=name)) from None
         self._starts = [s.addr for s in self.segments]
         self._section_starts = [s.addr for s in self._mapped]
@@ -160,20 +175,23 @@ class Image:
         self.eh_frame_hdr: int | None = None
         size = len(self.data)
         if header["e_shoff"] and header["e_shoff"] + header["e_shnum"] * header["e_shentsize"] > size:
-            raise JumptableError(f"truncated: section headers at {header['e_shoff']:#x} in a file of {size} bytes", where)
+            raise JumptableError(
+                f"truncated: section headers at {header['e_shoff']:#x} in a file of {size} bytes", where
+            )
         for seg in elf.iter_segments():
             kind, offset, filesz = seg["p_type"], seg["p_offset"], seg["p_filesz"]
             if kind == "PT_LOAD":
                 if offset + filesz > size:
-                    raise JumptableError(f"truncated: a segment of {filesz} bytes at {offset:#x} in a file of {size} bytes",
-                                         where)
+                    raise JumptableError(
+                        f"truncated: a segment of {filesz} bytes at {offset:#x} in a file of {size} bytes", where
+                    )
                 self.segments.append(Segment(seg["p_vaddr"], seg["p_memsz"], filesz, offset, seg["p_flags"]))
             elif kind == "PT_DYNAMIC":
                 self.dynamic = (offset, filesz)
             elif kind == "PT_GNU_EH_FRAME":
                 self.eh_frame_hdr = seg["p_vaddr"]
             elif kind == "PT_GNU_PROPERTY":
-                self.bti = self._has_bti(self.data[offset:offset + filesz])
+                self.bti = self._has_bti(self.data[offset : offset + filesz])
         self.segments.sort(key=lambda s: s.addr)
         if not self.segments:
             raise JumptableError("no loadable segment", where)
@@ -185,26 +203,50 @@ class Image:
                 continue
             h = sec.header
             kind = h["sh_type"]
-            number = kind if isinstance(kind, int) else {"SHT_PROGBITS": 1, "SHT_SYMTAB": 2, "SHT_STRTAB": 3,
-                "SHT_RELA": 4, "SHT_NOTE": 7, "SHT_NOBITS": 8, "SHT_DYNSYM": 11}.get(kind, 0)
-            self.sections.append(Section(name, h["sh_addr"], h["sh_size"], h["sh_offset"], h["sh_flags"], number, index,
-                                         h["sh_link"], h["sh_entsize"]))
-        self._mapped = sorted((s for s in self.sections if s.flags & SHF_ALLOC and s.size and s.kind != 8
-                               and s.size <= size), key=lambda s: s.addr)
+            number = (
+                kind
+                if isinstance(kind, int)
+                else {
+                    "SHT_PROGBITS": 1,
+                    "SHT_SYMTAB": 2,
+                    "SHT_STRTAB": 3,
+                    "SHT_RELA": 4,
+                    "SHT_NOTE": 7,
+                    "SHT_NOBITS": 8,
+                    "SHT_DYNSYM": 11,
+                }.get(kind, 0)
+            )
+            self.sections.append(
+                Section(
+                    name,
+                    h["sh_addr"],
+                    h["sh_size"],
+                    h["sh_offset"],
+                    h["sh_flags"],
+                    number,
+                    index,
+                    h["sh_link"],
+                    h["sh_entsize"],
+                )
+            )
+        self._mapped = sorted(
+            (s for s in self.sections if s.flags & SHF_ALLOC and s.size and s.kind != 8 and s.size <= size),
+            key=lambda s: s.addr,
+        )
 
     def _has_bti(self, note: bytes) -> bool:
         at = note.find(b"GNU\0")
-        body = note[at + 4:] if at >= 0 else b""
+        body = note[at + 4 :] if at >= 0 else b""
         while len(body) >= 12:
             kind, length, value = struct.unpack_from(self.order + "III", body)
             if kind == 0xC0000000:
                 return bool(value & 1)
-            body = body[8 + (length + 7 & ~7):]
+            body = body[8 + (length + 7 & ~7) :]
         return False
 
     def _string(self, table: bytes, at: int) -> str:
         end = table.find(b"\0", at)
-        return table[at:end if end >= 0 else len(table)].decode("utf-8", "replace")
+        return table[at : end if end >= 0 else len(table)].decode("utf-8", "replace")
 
     def _read_symbols(self) -> None:
         for sec in self.sections:
@@ -217,24 +259,27 @@ class Image:
         if not self.dynamic_symbols and self.dynamic is not None:
             tags = self._dynamic_tags()
             sym, text = self._file_offset(tags.get(6, -1)), self._file_offset(tags.get(5, -1))
-            if sym is not None and text is not None and text > sym:      # no count in the file: the strings follow
+            if sym is not None and text is not None and text > sym:  # no count in the file: the strings follow
                 self._symbol_table(sym, text - sym, text, tags.get(10, 0), dynamic=True)
 
     def _symbol_table(self, offset: int, size: int, str_offset: int, str_size: int, dynamic: bool) -> None:
-        raw = self.data[offset:offset + size]
-        names = self.data[str_offset:str_offset + str_size]
-        raw = raw[:len(raw) // 24 * 24]
+        raw = self.data[offset : offset + size]
+        names = self.data[str_offset : str_offset + str_size]
+        raw = raw[: len(raw) // 24 * 24]
         out = self.dynamic_symbols if dynamic else self.symbols
         for name, info, _other, shndx, value, length in struct.iter_unpack(self.order + "IBBHQQ", raw):
             kind = STT_NAMES[info & 15] if info & 15 < 7 else "OTHER"
-            out.append(Symbol(self._string(names, name) if name < len(names) else "", value, length, kind, shndx,
-                              info >> 4 == 0))
+            out.append(
+                Symbol(
+                    self._string(names, name) if name < len(names) else "", value, length, kind, shndx, info >> 4 == 0
+                )
+            )
 
     def _dynamic_tags(self) -> dict[int, int]:
         assert self.dynamic is not None
         offset, size = self.dynamic
-        raw = self.data[offset:offset + size]
-        return dict(struct.iter_unpack(self.order + "QQ", raw[:len(raw) // 16 * 16]))
+        raw = self.data[offset : offset + size]
+        return dict(struct.iter_unpack(self.order + "QQ", raw[: len(raw) // 16 * 16]))
 
     def _file_offset(self, addr: int) -> int | None:
         for s in self.segments:
@@ -250,14 +295,14 @@ class Image:
         for table, length in ((7, 8), (23, 2)):
             offset = self._file_offset(tags.get(table, -1))
             if offset is not None:
-                self._rela(self.data[offset:offset + tags.get(length, 0)])
+                self._rela(self.data[offset : offset + tags.get(length, 0)])
         offset = self._file_offset(tags.get(36, -1))
         if offset is not None:
-            self._relr(self.data[offset:offset + tags.get(35, 0)])
+            self._relr(self.data[offset : offset + tags.get(35, 0)])
 
     def _rela(self, raw: bytes) -> None:
         symbols = self.dynamic_symbols
-        for where, info, addend in struct.iter_unpack(self.order + "QQq", raw[:len(raw) // 24 * 24]):
+        for where, info, addend in struct.iter_unpack(self.order + "QQq", raw[: len(raw) // 24 * 24]):
             kind, sym = info & 0xFFFFFFFF, info >> 32
             if kind == R_RELATIVE:
                 self.relative[where] = addend & 0xFFFFFFFFFFFFFFFF
@@ -269,7 +314,7 @@ class Image:
 
     def _relr(self, raw: bytes) -> None:
         at = 0
-        for (entry,) in struct.iter_unpack(self.order + "Q", raw[:len(raw) // 8 * 8]):
+        for (entry,) in struct.iter_unpack(self.order + "Q", raw[: len(raw) // 8 * 8]):
             if not entry & 1:
                 slots, at = [entry], entry + 8
             else:
@@ -304,7 +349,7 @@ class Image:
         if seg is None or size < 0 or addr + size > seg.addr + seg.filesz:
             return None
         start = seg.offset + addr - seg.addr
-        return self.data[start:start + size]
+        return self.data[start : start + size]
 
     def word(self, addr: int) -> int | None:
         """The instruction word at `addr` (always little-endian), or None outside executable memory."""
@@ -354,4 +399,5 @@ class Image:
         return [(a, b, n) for a, b, n in clipped if b > a]
 
     def __repr__(self) -> str:
-        return f"Image({self.name!r}, {'PIE' if self.pie else 'EXEC'}, {sum(b - a for a, b, _ in self.code_ranges())} bytes of code)"
+        size = sum(b - a for a, b, _ in self.code_ranges())
+        return f"Image({self.name!r}, {'PIE' if self.pie else 'EXEC'}, {size} bytes of code)"

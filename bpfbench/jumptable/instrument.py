@@ -68,9 +68,9 @@ def exclusive_regions(insns: list[tuple[int, a64.Insn]], succs: dict[int, list[i
 
 
 def _exclusive(insn: a64.Insn, inside: bool) -> bool:
-    if insn.word & 0x3FC00000 == 0x08400000:                 # ldxr, ldaxr, ldxp, ldaxp
+    if insn.word & 0x3FC00000 == 0x08400000:  # ldxr, ldaxr, ldxp, ldaxp
         return True
-    if insn.word & 0x3FC00000 == 0x08000000:                 # stxr, stlxr, ...
+    if insn.word & 0x3FC00000 == 0x08000000:  # stxr, stlxr, ...
         return False
     return inside
 
@@ -78,22 +78,22 @@ def _exclusive(insn: a64.Insn, inside: bool) -> bool:
 def startup(at: int, entry: int, counters: int, length: int, name: str = COUNTER_FILE) -> bytes:
     """Code for address `at`: maps the counter file over `counters`, restores all registers, goes on to `entry`."""
     text = name.encode() + b"\0"
-    words: list[int] = [BTI_C, 0xA9BE07E0, 0xF9000BE2]       # stp x0, x1, [sp, #-32]! ; str x2, [sp, #16]
+    words: list[int] = [BTI_C, 0xA9BE07E0, 0xF9000BE2]  # stp x0, x1, [sp, #-32]! ; str x2, [sp, #16]
     path_at = len(words)
-    words += [0, 0]                                          # adrp, add x1, path
+    words += [0, 0]  # adrp, add x1, path
     words += [*move(0, -100), *move(2, 0o102), *move(3, 0o644), *move(8, 56), 0xD4000001]
-    words += [0xF100001F, 0]                                 # cmp x0, #0 ; b.lt out
+    words += [0xF100001F, 0]  # cmp x0, #0 ; b.lt out
     skip = len(words) - 1
-    words += [0xAA0003E4, *move(1, length), *move(8, 46), 0xD4000001]       # x4 = fd ; ftruncate
+    words += [0xAA0003E4, *move(1, length), *move(8, 46), 0xD4000001]  # x4 = fd ; ftruncate
     page_at = len(words)
-    words += [0, 0]                                          # adrp, add x0, counters
+    words += [0, 0]  # adrp, add x0, counters
     words += [*move(1, length), *move(2, 3), *move(3, 0x11), *move(5, 0), *move(8, 222), 0xD4000001]
     out = len(words)
-    words += [0xF9400BE2, 0xA8C207E0]                        # ldr x2 ; ldp x0, x1
+    words += [0xF9400BE2, 0xA8C207E0]  # ldr x2 ; ldp x0, x1
     words.append(branch(at + 4 * len(words), entry))
     path = at + 4 * len(words)
-    words[path_at:path_at + 2] = [adrp(1, at + 4 * path_at, path), add_imm(1, 1, path & 0xFFF)]
-    words[page_at:page_at + 2] = [adrp(0, at + 4 * page_at, counters), add_imm(0, 0, counters & 0xFFF)]
+    words[path_at : path_at + 2] = [adrp(1, at + 4 * path_at, path), add_imm(1, 1, path & 0xFFF)]
+    words[page_at : page_at + 2] = [adrp(0, at + 4 * page_at, counters), add_imm(0, 0, counters & 0xFFF)]
     words[skip] = 0x54000000 | (out - skip) << 5 | 11
     raw = struct.pack(f"<{len(words)}I", *words) + text
     return raw + b"\0" * (-len(raw) % 16)
@@ -119,7 +119,7 @@ class Profile:
             raise JumptableError(f"{len(raw)} bytes for {len(rows)} counters", Where(file=str(counters)))
         blocks: dict[int, int] = {}
         edges: dict[tuple[int, int], int] = {}
-        for row, (n,) in zip(rows, struct.iter_unpack("<Q", raw[:8 * len(rows)]), strict=True):
+        for row, (n,) in zip(rows, struct.iter_unpack("<Q", raw[: 8 * len(rows)]), strict=True):
             if row["kind"] == "edge":
                 edges[row["block"], row["target"]] = n
             else:

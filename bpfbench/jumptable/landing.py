@@ -18,12 +18,12 @@ from .image import Image
 from .unwind import Unsupported, _sleb, _u
 
 MAX_LSDA: Final = 1 << 20
-_WIDTH: Final = {0x03: 4, 0x0B: 4, 0x04: 8, 0x0C: 8}          # of a type-table entry, by encoding
+_WIDTH: Final = {0x03: 4, 0x0B: 4, 0x04: 8, 0x0C: 8}  # of a type-table entry, by encoding
 
 
 @final
 class Lsda:
-    """`sites`: (start, end, landing pad or 0, action) by old address; `actions` and `types` (addresses, with encoding)."""
+    """`sites`: (start, end, landing pad or 0, action) by old address; `actions`; `types` (addresses) and `encoding`."""
 
     __slots__ = ("sites", "actions", "types", "encoding")
 
@@ -98,8 +98,9 @@ def _actions(raw: bytes, at: int, first: list[int]) -> tuple[bytes, int]:
     return raw[at:high] if high else b"", most
 
 
-def build(image: Image, lsda: Lsda, base: int, mapping: list[tuple[int, int, int, int]], labels: dict[int, int],
-          at: int) -> bytes:
+def build(
+    image: Image, lsda: Lsda, base: int, mapping: list[tuple[int, int, int, int]], labels: dict[int, int], at: int
+) -> bytes:
     """The LSDA to place at `at` for code that now begins at `base`."""
     rows: list[tuple[int, int, int, int]] = []
     for new, old, words, _ in mapping:
@@ -117,7 +118,7 @@ def build(image: Image, lsda: Lsda, base: int, mapping: list[tuple[int, int, int
     if not lsda.types:
         return b"\xff\xff" + tail
     entry = _WIDTH[lsda.encoding & 15]
-    width = 1                                                # of the offset, which counts from behind itself
+    width = 1  # of the offset, which counts from behind itself
     while True:
         pad_bytes = -(at + 2 + width + len(tail)) % 4
         offset = len(tail) + pad_bytes + entry * len(lsda.types)

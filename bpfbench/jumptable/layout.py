@@ -19,7 +19,9 @@ PROFILE: Final = "profile"
 MODES: Final = (KEEP, REVERSE, RANDOM, PROFILE)
 
 
-def order(pieces: list[Piece], mode: str, counts: dict[int, int], succs: dict[int, list[int]], seed: int = 0) -> list[Piece]:
+def order(
+    pieces: list[Piece], mode: str, counts: dict[int, int], succs: dict[int, list[int]], seed: int = 0
+) -> list[Piece]:
     """The pieces of one function in their new order; `counts` and `succs` are by old block address."""
     first, rest = pieces[0], pieces[1:]
     if mode == REVERSE:

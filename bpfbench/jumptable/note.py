@@ -8,8 +8,8 @@ Two carriers, both ignored by loaders:
 
       0        8        16       24     28    29     30     31       32
       +--------+--------+--------+------+-----+------+------+--------+
-      | branch | table  | anchor | count| size| flags| shift| version|      flags: 1 signed, 2 absolute, 4 entry-relative
-      +--------+--------+--------+------+-----+------+------+--------+             8 subtracted
+      | branch | table  | anchor | count| size| flags| shift| version|   flags: 1 signed, 2 absolute
+      +--------+--------+--------+------+-----+------+------+--------+   4 entry-relative, 8 subtracted
 
   The three addresses are relative to the start of their own field, so the note needs no relocation.
 
@@ -58,8 +58,8 @@ def read(image: Image) -> list[Record]:
     for sec in image.sections:
         if sec.name != NAME:
             continue
-        raw, at = image.data[sec.offset:sec.offset + sec.size], 0
-        while at + 20 <= len(raw) and raw[at + 12:at + 20] == OWNER:     # one note per object file, concatenated
+        raw, at = image.data[sec.offset : sec.offset + sec.size], 0
+        while at + 20 <= len(raw) and raw[at + 12 : at + 20] == OWNER:  # one note per object file, concatenated
             length = struct.unpack_from(image.order + "I", raw, at + 4)[0]
             end = min(len(raw), at + 20 + length)
             out += [_row(image.order, raw, row, sec.addr) for row in range(at + 20, end - ROW + 1, ROW)]
@@ -81,6 +81,15 @@ def build(tables: list[JumpTable], base: int, order: str = "<") -> bytes:
         anchor = t.anchor
         flags = (SIGNED if t.signed else 0) | (SUBTRACTED if t.shape.scale < 0 else 0)
         flags |= ENTRY_RELATIVE if t.shape.relative else ABSOLUTE if anchor is None else 0
-        rows += struct.pack(order + "qqqIBBBB", t.branch - here, t.address - here - 8, (anchor or 0) - here - 16, t.count,
-                            t.size, flags, t.shift, 1)
+        rows += struct.pack(
+            order + "qqqIBBBB",
+            t.branch - here,
+            t.address - here - 8,
+            (anchor or 0) - here - 16,
+            t.count,
+            t.size,
+            flags,
+            t.shift,
+            1,
+        )
     return struct.pack(order + "III", len(OWNER), len(rows), 1) + OWNER + rows

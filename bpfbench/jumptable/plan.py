@@ -23,7 +23,7 @@ from .image import SHF_EXECINSTR, Image
 from .tables import Branch, JumpTable, JumpTables
 from .unwind import Frame, Frames, Unsupported
 
-EDGE_LABEL: Final = 1 << 60        # labels of inserted edge blocks start here
+EDGE_LABEL: Final = 1 << 60  # labels of inserted edge blocks start here
 
 
 @final
@@ -35,7 +35,7 @@ class NewTable:
     def __init__(self, table: JumpTable, targets: list[int]) -> None:
         self.table = table
         self.targets = targets
-        self.labels = list(targets)                          # replaced by edge blocks when edges are counted
+        self.labels = list(targets)  # replaced by edge blocks when edges are counted
         self.address = 0
 
     def anchor(self, k: int) -> int:
@@ -47,8 +47,16 @@ class NewTable:
 class Plan:
     """One function to rewrite: its graph, tables, unwind rows, and the old addresses that must lead to the new code."""
 
-    def __init__(self, function: Function, cfg: Cfg, tables: list[NewTable], absolute: list[JumpTable], stubs: set[int],
-                 frame: Frame | None, lsda: landing.Lsda | None) -> None:
+    def __init__(
+        self,
+        function: Function,
+        cfg: Cfg,
+        tables: list[NewTable],
+        absolute: list[JumpTable],
+        stubs: set[int],
+        frame: Frame | None,
+        lsda: landing.Lsda | None,
+    ) -> None:
         self.function = function
         self.cfg = cfg
         self.tables = tables
@@ -68,8 +76,10 @@ class Survey:
     def __init__(self, image: Image, tables: JumpTables) -> None:
         self.image = image
         self.functions = tables.functions
-        self.inside: dict[int, set[int]] = {}                # function start -> old addresses that must stay reachable
-        anchors = {at for b in tables.branches if b.table is not None for at, role, _ in b.table.slice() if role == "anchor"}
+        self.inside: dict[int, set[int]] = {}  # function start -> old addresses that must stay reachable
+        anchors = {
+            at for b in tables.branches if b.table is not None for at, role, _ in b.table.slice() if role == "anchor"
+        }
         for start, end, name in image.code_ranges():
             if not name.startswith((".plt", ".iplt")):
                 self._code(start, end, anchors)
@@ -108,7 +118,7 @@ class Survey:
                     raw = self.image.read(sec.addr, sec.size)
                     skew = -sec.addr & 7
                     body = (raw or b"")[skew:]
-                    for (value,) in struct.iter_unpack(self.image.order + "Q", body[:len(body) // 8 * 8]):
+                    for (value,) in struct.iter_unpack(self.image.order + "Q", body[: len(body) // 8 * 8]):
                         if self.image.executable(value):
                             self._mark(value, -1)
 
@@ -212,8 +222,9 @@ class Planner:
                     raise Refused("it calls into its own middle")
 
 
-def build(plan: Plan, changes: dict[int, Item], image: Image, count: str, first_counter: int,
-          edge_label: int) -> tuple[list[dict[str, object]], int]:
+def build(
+    plan: Plan, changes: dict[int, Item], image: Image, count: str, first_counter: int, edge_label: int
+) -> tuple[list[dict[str, object]], int]:
     """Fills `plan.pieces`; returns the legend of its counters and the next free edge label.
 
     `count` is "", "blocks" or "edges".
@@ -236,8 +247,12 @@ def build(plan: Plan, changes: dict[int, Item], image: Image, count: str, first_
             items.insert(place, instrument.counter(first_counter + len(legend), b.start))
             legend.append({"function": f.name, "kind": "block", "block": b.start})
         last = cfg.insn(b.end - 4)
-        falls = b.end if last.op not in a64.TERMINATORS or (last.op in a64.CONDITIONAL and not (
-            last.op == a64.BCOND and last.cond >= 14)) else None
+        falls = (
+            b.end
+            if last.op not in a64.TERMINATORS
+            or (last.op in a64.CONDITIONAL and not (last.op == a64.BCOND and last.cond >= 14))
+            else None
+        )
         plan.pieces.append(Piece(b.start, items, falls))
     if count == "edges":
         edge_label = _edges(plan, {b.start for b in reached} - quiet, image, legend, first_counter, edge_label)
@@ -247,6 +262,7 @@ def build(plan: Plan, changes: dict[int, Item], image: Image, count: str, first_
 def _edges(plan: Plan, loud: set[int], image: Image, legend: list[dict[str, object]], first: int, label: int) -> int:
     """Edge blocks: one per way out of a block that has several."""
     extra: list[Piece] = []
+
     def split(block: int, target: int, indirect: bool) -> int:
         nonlocal label
         label += 1
@@ -255,6 +271,7 @@ def _edges(plan: Plan, loud: set[int], image: Image, legend: list[dict[str, obje
         legend.append({"function": plan.function.name, "kind": "edge", "block": block, "target": target})
         extra.append(Piece(label, items, target))
         return label
+
     block_of = {p.label: p for p in plan.pieces}
     for p in list(plan.pieces):
         last = p.items[-1]
@@ -294,7 +311,7 @@ def _item(plan: Plan, image: Image, at: int, insn: a64.Insn) -> Item:
         elif insn.vector or where in plan.function:
             raise Refused(f"the literal load at {at:#x} cannot be moved")
         return Item(LITERAL, at, [], where, insn.rd, insn)
-    if insn.word & 0x3F000000 == 0x18000000:                 # prefetch of a literal: only a hint
+    if insn.word & 0x3F000000 == 0x18000000:  # prefetch of a literal: only a hint
         return Item(RAW, at, [0xD503201F])
     return Item(RAW, at, [insn.word])
 

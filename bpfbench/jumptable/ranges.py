@@ -198,7 +198,7 @@ class Ranges:
             return self._if(insn.cond ^ (edge.kind == "fall"), at, loc, at, r)
         if insn.op == a64.CBZ or (insn.op == a64.TBZ and insn.shift == 0):
             flag = self._flag(insn.rd, at)
-            if flag is not None:                             # cset w8, hi ; tbnz w8, #0: clang at -O0
+            if flag is not None:  # cset w8, hi ; tbnz w8, #0: clang at -O0
                 cond, site = flag
                 true = (edge.kind == "taken") == bool(insn.ext)
                 return self._if(cond if true else cond ^ 1, site, loc, at, r)
@@ -227,7 +227,7 @@ class Ranges:
         site = flags[0]
         insn = self.cfg.insn(site)
         if insn.op == a64.CCMP and holds(cond, insn.shift):
-            return r                                         # may hold without the comparison
+            return r  # may hold without the comparison
         if insn.op == a64.CCMP:
             before = self._if(insn.cond, site, loc, loc_at, r)
             if before is None:
@@ -259,7 +259,7 @@ class Ranges:
         insn = self.cfg.insn(site)
         op = insn.op
         if op in a64.CALLS:
-            return None if 1 < loc < 19 else FULL            # never read: the call does not return
+            return None if 1 < loc < 19 else FULL  # never read: the call does not return
         source = self._copied(insn, loc)
         if source is not None:
             r = self.of(source, site, depth + 1)
@@ -283,8 +283,11 @@ class Ranges:
             return Range(r.lo + insn.imm, r.hi + insn.imm, r.why)
         if op == a64.ANDI:
             r = self.of(insn.rn, site, depth + 1)
-            return r and (r if r.hi <= insn.imm and insn.imm & (insn.imm + 1) == 0
-                          else Range(0, min(r.hi, insn.imm), site if insn.imm <= r.hi else r.why))
+            return r and (
+                r
+                if r.hi <= insn.imm and insn.imm & (insn.imm + 1) == 0
+                else Range(0, min(r.hi, insn.imm), site if insn.imm <= r.hi else r.why)
+            )
         if op == a64.ANDR:
             a, b = self.of(insn.rn, site, depth + 1), self.of(insn.rm, site, depth + 1)
             low = b if a is None or (b is not None and b.hi < a.hi) else a
@@ -298,7 +301,7 @@ class Ranges:
             return self._byte_load(insn, site)
         if op == a64.CSEL:
             return self._select(insn, site, depth)
-        if insn.word & 0x7FE08000 == 0x1B008000:             # msub rd = ra - rn*rm: a remainder when rm is constant
+        if insn.word & 0x7FE08000 == 0x1B008000:  # msub rd = ra - rn*rm: a remainder when rm is constant
             n = self._known(insn.rm, site, insn.wide) or self._known(insn.rn, site, insn.wide)
             if n is not None and 0 < n < 1 << 20:
                 return Range(0, n - 1, site)
@@ -310,7 +313,7 @@ class Ranges:
         r = self.of(insn.rn, site, depth + 1)
         if r is None:
             return None
-        if last < first:                                     # lsl, ubfiz
+        if last < first:  # lsl, ubfiz
             left = width - first
             r = r if r.hi < 1 << (last + 1) else Range(0, (1 << (last + 1)) - 1, site)
             return Range(r.lo << left, r.hi << left, r.why)

@@ -26,7 +26,7 @@ def attach(path: str | Path, out: str | Path) -> list[JumpTable]:
     shoff, shentsize, shnum, shstrndx = head[6], head[11], head[12], head[13]
     if not shnum:
         raise NotSupported("files without section headers", Where(file=image.name))
-    headers = bytearray(data[shoff:shoff + shnum * shentsize])
+    headers = bytearray(data[shoff : shoff + shnum * shentsize])
     names = _contents(image, headers, shstrndx * shentsize)
     symtab = next((s for s in image.sections if s.kind == 2), None)
     symbols, strings = _symbols(image, symtab.index if symtab else -1, headers, shentsize, tables)
@@ -39,7 +39,9 @@ def attach(path: str | Path, out: str | Path) -> list[JumpTable]:
         _replace(image, data, headers, symtab.link * shentsize, strings, None)
     for name, kind, raw, link, first, entsize in added:
         data += b"\0" * (-len(data) % 8)
-        headers += struct.pack(image.order + "IIQQQQIIQQ", len(names), kind, 0, 0, len(data), len(raw), link, first, 8, entsize)
+        headers += struct.pack(
+            image.order + "IIQQQQIIQQ", len(names), kind, 0, 0, len(data), len(raw), link, first, 8, entsize
+        )
         names += name.encode() + b"\0"
         data += raw
     _replace(image, data, headers, shstrndx * shentsize, bytes(names), None)
@@ -57,7 +59,7 @@ def attach(path: str | Path, out: str | Path) -> list[JumpTable]:
 
 def _contents(image: Image, headers: bytearray, at: int) -> bytearray:
     offset, size = struct.unpack_from(image.order + "QQ", headers, at + 24)
-    return bytearray(image.data[offset:offset + size])
+    return bytearray(image.data[offset : offset + size])
 
 
 def _replace(image: Image, data: bytearray, headers: bytearray, at: int, raw: bytes, info: int | None) -> None:
@@ -69,8 +71,9 @@ def _replace(image: Image, data: bytearray, headers: bytearray, at: int, raw: by
     data += raw
 
 
-def _symbols(image: Image, symtab: int, headers: bytearray, shentsize: int,
-             tables: list[JumpTable]) -> tuple[tuple[bytes, int], bytes]:
+def _symbols(
+    image: Image, symtab: int, headers: bytearray, shentsize: int, tables: list[JumpTable]
+) -> tuple[tuple[bytes, int], bytes]:
     """The new symbol table (bytes, number of local symbols) and its strings."""
     old, strings, locals_ = b"\0" * 24, bytearray(b"\0"), 1
     if symtab >= 0:
@@ -85,7 +88,9 @@ def _symbols(image: Image, symtab: int, headers: bytearray, shentsize: int,
         k = counts.get(t.function.name, 0)
         counts[t.function.name] = k + 1
         sec = image.section(t.address)
-        rows += struct.pack(image.order + "IBBHQQ", len(strings), 1, 0, sec.index if sec else 0xFFF1, t.address, t.end - t.address)
+        rows += struct.pack(
+            image.order + "IBBHQQ", len(strings), 1, 0, sec.index if sec else 0xFFF1, t.address, t.end - t.address
+        )
         strings += f"{t.function.name}.jump{k}".encode() + b"\0"
     split = 24 * locals_
     return (old[:split] + rows + old[split:], locals_ + len(rows) // 24), bytes(strings)

@@ -18,12 +18,14 @@ from typing import Final, final
 
 from . import guess as g
 from . import note, sizes, verify
-from .cfg import Cfg, noreturn_functions, straight_line
+from .cfg import Cfg, straight_line
 from .functions import Function, FunctionMap, discover, pclntab
 from .image import Image
+from .noreturn import noreturn_functions
 from .ranges import Ranges
-from .slicing import Memory, Slicer
+from .slicing import Slicer
 from .tables import Branch, JumpTable, JumpTables
+from .values import Memory
 
 ROUNDS: Final = 12
 WINDOW: Final = 48
@@ -58,11 +60,12 @@ class Recovery:
         self.records = {a: size for a, (_, size) in g.hints(image).items()}
         self.notes = {r.branch: r for r in note.read(image)}
         self.go = pclntab(image) is not None
-        self.symbols = sorted({s.addr for s in image.symbols if s.addr and s.kind in ("OBJECT", "NOTYPE")
-                               and not s.name.startswith("$x")} | {s.addr for s in image.dynamic_symbols
-                                                                   if s.addr and s.kind == "OBJECT"})
+        self.symbols = sorted(
+            {s.addr for s in image.symbols if s.addr and s.kind in ("OBJECT", "NOTYPE") and not s.name.startswith("$x")}
+            | {s.addr for s in image.dynamic_symbols if s.addr and s.kind == "OBJECT"}
+        )
         self.known: list[int] = []
-        self.strict: set[int] = set()                        # branches whose guessed table led to its own refutation
+        self.strict: set[int] = set()  # branches whose guessed table led to its own refutation
         self.rounds = 0
 
     def run(self) -> JumpTables:
@@ -87,8 +90,11 @@ class Recovery:
     def _worth(self, b: Branch) -> bool:
         kind = b.first.kind
         memory = b.first.value.single if b.first.value is not None else None
-        return b.first.shape is not None or kind in (g.UNKNOWN, g.COMPUTED_GOTO, g.FIXED) or (
-            isinstance(memory, Memory) and memory.stride != 0)
+        return (
+            b.first.shape is not None
+            or kind in (g.UNKNOWN, g.COMPUTED_GOTO, g.FIXED)
+            or (isinstance(memory, Memory) and memory.stride != 0)
+        )
 
     def _cut_by(self, table: JumpTable | None) -> bool:
         """Would knowing all tables change a size that no compare proves?"""
@@ -136,8 +142,9 @@ class Recovery:
         if made.shape is None:
             return
         record = self._record(b, made.shape)
-        size, targets = sizes.measure(self.image, cfg, ranges, made.shape, owner, self.known, self.symbols, record,
-                                      b.addr in self.strict)
+        size, targets = sizes.measure(
+            self.image, cfg, ranges, made.shape, owner, self.known, self.symbols, record, b.addr in self.strict
+        )
         checks = verify.verify(self.image, self.functions, cfg, owner, made, size, targets)
         failed = [c for c in checks if not c.ok and c.fatal]
         if failed:
@@ -176,8 +183,10 @@ class Recovery:
 
     def _overlaps(self) -> None:
         """Rule 6: of two tables that overlap without being the same, a guessed one gives way."""
-        rows = sorted((b for b in self.branches if b.table is not None), key=lambda b: (b.table.address, b.addr)
-                      if b.table else (0, 0))
+        rows = sorted(
+            (b for b in self.branches if b.table is not None),
+            key=lambda b: (b.table.address, b.addr) if b.table else (0, 0),
+        )
         last: Branch | None = None
         for b in rows:
             t = b.table
@@ -200,7 +209,7 @@ def recover(path: str | Path | Image, graphs: bool = False) -> JumpTables:
     """
     image = path if isinstance(path, Image) else Image.open(path)
     enabled = gc.isenabled()
-    gc.disable()                                             # millions of small long-lived objects
+    gc.disable()  # millions of small long-lived objects
     try:
         return Recovery(image, graphs).run()
     finally:

@@ -3,10 +3,10 @@
     recover -> plan (who can move) -> build (pieces, new tables, counters) -> order -> emit, function by function
             -> branches between functions -> patch the old text -> unwind tables, symbols, headers
 
-The old text keeps, at each function's entry and at each label somebody else knows, a branch to the new code; `poison=True`
-overwrites everything else that has moved with invalid words and the old arrays with 0xff, so that a run proves that
-nothing falls back on them.  Go programs keep their code where it is (its function tables hold addresses); their tables
-are updated in place to lead through counting trampolines (see `golang`).
+The old text keeps, at each function's entry and at each label somebody else knows, a branch to the new code.
+`poison=True` overwrites everything else that has moved with invalid words and the old arrays with 0xff, so that a run
+proves that nothing falls back on them.  Go programs keep their code where it is (its function tables hold addresses);
+their tables are updated in place to lead through counting trampolines (see `golang`).
 """
 
 from __future__ import annotations
@@ -55,22 +55,40 @@ class Rewriting:
         return Counter(self.refused.values())
 
     def to_json(self) -> dict[str, object]:
-        return {"functions": len(self.rewritten), "refused": dict(self.reasons()), "tables": self.tables,
-                "updated_in_place": self.updated, "functions_with_tables": self.with_tables,
-                "functions_with_tables_rewritten": self.with_tables_done, "counters": len(self.counters),
-                "relaxed": self.relaxed, "poisoned_words": self.poisoned}
+        return {
+            "functions": len(self.rewritten),
+            "refused": dict(self.reasons()),
+            "tables": self.tables,
+            "updated_in_place": self.updated,
+            "functions_with_tables": self.with_tables,
+            "functions_with_tables_rewritten": self.with_tables_done,
+            "counters": len(self.counters),
+            "relaxed": self.relaxed,
+            "poisoned_words": self.poisoned,
+        }
 
     def __repr__(self) -> str:
-        return (f"Rewriting({len(self.rewritten)} functions, {self.with_tables_done} of {self.with_tables} with tables, "
-                f"{self.tables} tables, {len(self.counters)} counters, {len(self.refused)} refused)")
+        return (
+            f"Rewriting({len(self.rewritten)} functions, {self.with_tables_done} of {self.with_tables} with tables, "
+            f"{self.tables} tables, {len(self.counters)} counters, {len(self.refused)} refused)"
+        )
 
 
 @final
 class Rewriter:
     """One run; `run()` returns the new file's bytes and fills `report`."""
 
-    def __init__(self, image: Image, tables: JumpTables, reorder: str, count: str, profile: Profile | None, poison: bool,
-                 only_tables: bool, counter_file: str) -> None:
+    def __init__(
+        self,
+        image: Image,
+        tables: JumpTables,
+        reorder: str,
+        count: str,
+        profile: Profile | None,
+        poison: bool,
+        only_tables: bool,
+        counter_file: str,
+    ) -> None:
         self.image = image
         self.tables = tables
         self.reorder = reorder
@@ -80,13 +98,19 @@ class Rewriter:
         self.counter_file = counter_file
         self.report = Rewriting()
         self.planner = Planner(image, tables, only_tables)
-        self.new_tables: dict[int, int] = {}                 # number -> address; counters have negative numbers
+        self.new_tables: dict[int, int] = {}  # number -> address; counters have negative numbers
         self.emitted: dict[int, Emitted] = {}
 
     def run(self) -> bytes:
         plans = self.planner.plans
-        room = sum(len(p.cfg.blocks) * (5 if self.count == "edges" else 1) + sum(len(t.targets) for t in p.tables)
-                   for p in plans) if self.count else 0
+        room = (
+            sum(
+                len(p.cfg.blocks) * (5 if self.count == "edges" else 1) + sum(len(t.targets) for t in p.tables)
+                for p in plans
+            )
+            if self.count
+            else 0
+        )
         out = Output(self.image, 8 * room)
         plans = self._build(plans, out)
         self._emit(plans, out)
@@ -131,7 +155,7 @@ class Rewriter:
         by = {p.function.start: p for p in plans}
         begin = out.align(64)
         if self.report.counters:
-            code = instrument.startup(begin, 0, 0, 0, self.counter_file)      # its size is what matters here
+            code = instrument.startup(begin, 0, 0, 0, self.counter_file)  # its size is what matters here
             out.place(b"\0" * len(code))
         for start in layout.function_order(sorted(by), self.reorder, counts):
             p = by[start]
@@ -157,7 +181,7 @@ class Rewriter:
         if self.report.counters:
             entry = self._resolve(self.image.entry)
             code = instrument.startup(self.begin, entry, out.counter_base, out.counter_size, self.counter_file)
-            out.new[self.begin - out.base:self.begin - out.base + len(code)] = code
+            out.new[self.begin - out.base : self.begin - out.base + len(code)] = code
             out.entry = self.begin
         else:
             out.entry = self._resolve(self.image.entry)
@@ -174,7 +198,7 @@ class Rewriter:
                     # an unused entry of a table relative to its entries points to itself, and still does nothing
                     to = labels.get(label, n.anchor(k))
                     raw += struct.pack(self.image.order + "i", to - n.anchor(k))
-                out.new[n.address - out.base:n.address - out.base + len(raw)] = raw
+                out.new[n.address - out.base : n.address - out.base + len(raw)] = raw
                 self.report.tables += 1
             for a in p.absolute:
                 if uses[a.address] == {p.function.start}:
@@ -212,7 +236,9 @@ class Rewriter:
             if p.lsda is not None:
                 made = self.emitted[p.function.start]
                 at = out.align(4)
-                where[p.function.start] = out.place(landing.build(self.image, p.lsda, made.base, made.map, made.labels, at))
+                where[p.function.start] = out.place(
+                    landing.build(self.image, p.lsda, made.base, made.map, made.labels, at)
+                )
         if where:
             out.sections.append((".gcc_except_table.bpfbench", begin, out.at - begin, 1, 2))
         return where
@@ -264,9 +290,16 @@ class Rewriter:
         self.report.with_tables_done = len(owners & set(self.emitted))
 
 
-def rewrite(path: str | Path | Image, out: str | Path, reorder: str = layout.KEEP, instrument: str = "",
-            profile: Profile | None = None, poison: bool = False, only_tables: bool = False,
-            counter_file: str = instrument.COUNTER_FILE) -> Rewriting:
+def rewrite(
+    path: str | Path | Image,
+    out: str | Path,
+    reorder: str = layout.KEEP,
+    instrument: str = "",
+    profile: Profile | None = None,
+    poison: bool = False,
+    only_tables: bool = False,
+    counter_file: str = instrument.COUNTER_FILE,
+) -> Rewriting:
     """Writes a rewritten copy of the program at `path` to `out`.
 
     `reorder` is keep, reverse, random or profile (which needs `profile`); `instrument` is "", "blocks" or "edges", and
@@ -283,6 +316,7 @@ def rewrite(path: str | Path | Image, out: str | Path, reorder: str = layout.KEE
     try:
         if pclntab(image) is not None:
             from .golang import GoRewriter
+
             go = GoRewriter(image, tables, instrument, counter_file)
             raw, report = go.run(), go.report
         else:

@@ -23,7 +23,7 @@ from .entries import MAX_ENTRIES, decode
 from .functions import Function
 from .guess import Shape
 from .image import Image
-from .ranges import W, Range, Ranges
+from .ranges import Range, Ranges
 
 REST: Final = 8
 COMPARES: Final = frozenset((a64.ADDI, a64.SUBR, a64.CCMP, a64.BCOND, a64.CBZ, a64.TBZ, a64.CSEL))
@@ -59,7 +59,7 @@ class Size:
 def index_range(ranges: Ranges, shape: Shape) -> Range | None:
     """The union of what the index can be at every load of the entry."""
     result: Range | None = None
-    for site, index in shape.entry.loads:
+    for _, index in shape.entry.loads:
         r = ranges.of(index.reg, index.site)
         if r is not None:
             if index.ext in (a64.UXTW, a64.SXTW):
@@ -85,8 +85,17 @@ def boundary(image: Image, address: int, known: list[int], symbols: list[int]) -
     return end
 
 
-def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Function, known: list[int],
-            symbols: list[int], record: int | None, strict: bool = False) -> tuple[Size, list[int]]:
+def measure(
+    image: Image,
+    cfg: Cfg,
+    ranges: Ranges,
+    shape: Shape,
+    owner: Function,
+    known: list[int],
+    symbols: list[int],
+    record: int | None,
+    strict: bool = False,
+) -> tuple[Size, list[int]]:
     """The size of the table of `shape` and its targets; `strict` when a generous guess has contradicted itself."""
     entry = shape.entry
     votes: dict[str, int] = {}
@@ -111,7 +120,7 @@ def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Functio
         return Size(record, "record", votes, 0), decode(image, shape, record)
     source = "compare" if "compare" in votes else "mask" if "mask" in votes else ""
     if source == "mask" and good < votes["mask"]:
-        source = ""                                          # the type allows more than the table has
+        source = ""  # the type allows more than the table has
     if source:
         count = min(votes[source], good) if good else votes[source]
         if count < votes[source]:
@@ -119,7 +128,7 @@ def measure(image: Image, cfg: Cfg, ranges: Ranges, shape: Shape, owner: Functio
         return Size(count, source, votes, why), decode(image, shape, count)
     count = _likely(cfg, targets[:good], 0.0 if strict else 7.0 if end in known else 2.0)
     if not strict and good == votes["gap"] and good - count <= REST and any(_bytes(image, shape, count, good)):
-        count = good                                         # what is left is no padding, so it belongs to the table
+        count = good  # what is left is no padding, so it belongs to the table
     if count == good:
         count = _without_padding(image, shape, targets[:good], end, end in known)
     return Size(count, "decode" if good < votes["gap"] else "gap", votes, 0), targets[:count]
@@ -175,6 +184,6 @@ def _without_padding(image: Image, shape: Shape, targets: list[int], end: int, p
         return count
     raw = image.read(stop - 4, 4) or b"\1"
     zeros = min((len(raw) - len(raw.rstrip(b"\0"))) // size, 3, count - 2)
-    if shape.form in ("C1", "C2") and (packed or shape.anchor not in targets[:count - zeros]):
-        return count                                         # some entry leads to the anchor, the lowest target
+    if shape.form in ("C1", "C2") and (packed or shape.anchor not in targets[: count - zeros]):
+        return count  # some entry leads to the anchor, the lowest target
     return count - zeros

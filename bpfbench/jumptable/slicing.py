@@ -21,189 +21,10 @@ from typing import Final, final
 from . import a64
 from .cfg import ENTRY, SLOT, Cfg, is_stack, slot, straight_line
 from .image import Image
+from .values import MASK32, MASK64, Entry, Index, Memory, Opaque, Value, extend, seen_from, sum_of
 
-MASK64: Final = (1 << 64) - 1
-MASK32: Final = (1 << 32) - 1
 DEPTH: Final = 40
 STEPS: Final = 4000
-
-
-@final
-class Index:
-    """A register used as an index: `reg` as read at `site`, extended by `ext` (a64.LSL when used whole)."""
-
-    __slots__ = ("reg", "site", "ext", "key")
-
-    def __init__(self, reg: int, site: int, ext: int) -> None:
-        self.reg = reg
-        self.site = site
-        self.ext = ext
-        self.key = ("index", reg, site, ext)
-
-    def __repr__(self) -> str:
-        name = ("w" if self.ext in (a64.UXTW, a64.SXTW) else "x") + str(self.reg)
-        return name if self.ext == a64.LSL else f"{name}:{a64.EXT_NAMES[self.ext]}"
-
-
-@final
-class Entry:
-    """A table entry: `size` bytes at `table + size * index`, sign-extended if `signed`; `loads` are the instructions
-    that fetch it, each with its index."""
-
-    __slots__ = ("size", "signed", "table", "loads", "key")
-
-    def __init__(self, size: int, signed: bool, table: int, loads: tuple[tuple[int, Index], ...]) -> None:
-        self.size = size
-        self.signed = signed
-        self.table = table
-        self.loads = loads
-        self.key = ("entry", size, signed, table)
-
-    def __repr__(self) -> str:
-        return f"{'s' if self.signed else 'u'}{8 * self.size}[{self.table:#x} + {self.size}*{self.loads[0][1]}]"
-
-
-@final
-class Memory:
-    """A load from somewhere that is not a table: `base` register and `offset` as read at `site`, `address` if constant;
-    `stride` is non-zero when the address is indexed."""
-
-    __slots__ = ("base", "offset", "site", "address", "stride", "key")
-
-    def __init__(self, base: int, offset: int, site: int, address: int | None, stride: int) -> None:
-        self.base = base
-        self.offset = offset
-        self.site = site
-        self.address = address
-        self.stride = stride
-        self.key = ("memory", site)
-
-    def __repr__(self) -> str:
-        return f"[{self.address:#x}]" if self.address is not None else f"[x{self.base}+{self.offset:#x}]"
-
-
-@final
-class Extended:
-    """The low `bits` of a value, zero- or sign-extended."""
-
-    __slots__ = ("bits", "signed", "value", "key")
-
-    def __init__(self, bits: int, signed: bool, value: Value) -> None:
-        self.bits = bits
-        self.signed = signed
-        self.value = value
-        self.key = ("extended", bits, signed, value.key)
-
-    def __repr__(self) -> str:
-        return f"{'s' if self.signed else 'u'}{self.bits}({self.value!r})"
-
-
-@final
-class Opaque:
-    """Whatever `loc` holds at `site`; `why` says where it comes from: entry, call, joined, cycle, computed, deep."""
-
-    __slots__ = ("loc", "site", "why", "key")
-
-    def __init__(self, loc: int, site: int, why: str) -> None:
-        self.loc = loc
-        self.site = site
-        self.why = why
-        self.key = ("opaque", loc, site)
-
-    def __repr__(self) -> str:
-        return f"x{self.loc}@{self.site:#x}({self.why})"
-
-
-Atom = Index | Entry | Memory | Extended | Opaque
-
-
-@final
-class Value:
-    """`const + sum(coefficient * atom)`, modulo 2**64."""
-
-    __slots__ = ("const", "terms", "key")
-
-    def __init__(self, const: int, terms: tuple[tuple[Atom, int], ...] = ()) -> None:
-        self.const = const
-        self.terms = terms
-        self.key: tuple[object, ...] = (const, tuple((a.key, c) for a, c in terms))
-
-    @property
-    def constant(self) -> int | None:
-        return None if self.terms else self.const & MASK64
-
-    @property
-    def single(self) -> Atom | None:
-        """The atom, when the value is just one atom."""
-        return self.terms[0][0] if len(self.terms) == 1 and self.terms[0][1] == 1 and self.const == 0 else None
-
-    def entry(self) -> tuple[Entry, int] | None:
-        """The table entry among the terms, with its coefficient."""
-        for atom, coefficient in self.terms:
-            if isinstance(atom, Entry):
-                return atom, coefficient
-        return None
-
-    def __repr__(self) -> str:
-        parts = [f"{self.const:#x}"] if self.const or not self.terms else []
-        parts += [(f"{c}*" if c != 1 else "") + repr(a) for a, c in self.terms]
-        return " + ".join(parts)
-
-
-def _sum(a: Value, b: Value, scale: int = 1) -> Value:
-    terms = {atom.key: (atom, c) for atom, c in a.terms}
-    for atom, c in b.terms:
-        old = terms.get(atom.key)
-        terms[atom.key] = (atom, c * scale + (old[1] if old else 0))
-    return Value(a.const + b.const * scale, tuple(t for t in terms.values() if t[1]))
-
-
-def extend(value: Value, bits: int, signed: bool) -> Value:
-    """The low `bits` of `value`, extended; folds what the load already did."""
-    if not value.terms:
-        low = value.const & ((1 << bits) - 1)
-        return Value(low - (1 << bits) if signed and low >> (bits - 1) else low)
-    atom = value.single
-    if isinstance(atom, Entry):
-        width = 8 * atom.size
-        if width == bits:
-            return Value(0, ((Entry(atom.size, signed, atom.table, atom.loads), 1),))
-        if width < bits and (signed or not atom.signed):
-            return value
-    elif isinstance(atom, Extended):
-        if atom.bits == bits == 32 and signed and not atom.signed:
-            inner = atom.value.single
-            if isinstance(inner, Entry) and inner.signed:
-                return atom.value                            # ldrsb w, then sxtw
-        if atom.bits < bits and not atom.signed:
-            return value
-        if atom.bits == bits and atom.signed == signed:
-            return value
-    return Value(0, ((Extended(bits, signed, value), 1),))
-
-
-def seen_from(value: Value, site: int, window: Cfg) -> Value:
-    """A value computed inside an outlined leaf, with every place inside it replaced by the call at `site`."""
-    def place(at: int) -> int:
-        return site if window.start <= at < window.end else at
-
-    def index(i: Index) -> Index:
-        return Index(i.reg, place(i.site), i.ext)
-
-    terms: list[tuple[Atom, int]] = []
-    for a, c in value.terms:
-        if isinstance(a, Index):
-            a = index(a)
-        elif isinstance(a, Entry):
-            a = Entry(a.size, a.signed, a.table, tuple((place(at), index(i)) for at, i in a.loads))
-        elif isinstance(a, Memory):
-            a = Memory(a.base, a.offset, place(a.site), a.address, a.stride)
-        elif isinstance(a, Extended):
-            a = Extended(a.bits, a.signed, seen_from(a.value, site, window))
-        else:
-            a = Opaque(a.loc, place(a.site), a.why)
-        terms.append((a, c))
-    return Value(value.const, tuple(terms))
 
 
 @final
@@ -215,7 +36,7 @@ class Slicer:
         self.cfg = cfg
         self._memo: dict[tuple[int, int], Value] = {}
         self._steps = 0
-        self.outer: tuple[Slicer, int, int] | None = None    # for an outlined leaf: who calls it, and where
+        self.outer: tuple[Slicer, int, int] | None = None  # for an outlined leaf: who calls it, and where
 
     def value(self, loc: int, addr: int, depth: int = 0) -> Value:
         key = (loc, addr)
@@ -227,7 +48,7 @@ class Slicer:
         self._steps += 1
         if depth > DEPTH or self._steps > STEPS:
             return Value(0, ((Opaque(loc, addr, "deep"), 1),))
-        self._memo[key] = Value(0, ((Opaque(loc, addr, "cycle"), 1),))       # a value that depends on itself
+        self._memo[key] = Value(0, ((Opaque(loc, addr, "cycle"), 1),))  # a value that depends on itself
         result = self._evaluate(loc, addr, depth)
         self._memo[key] = result
         return result
@@ -254,15 +75,24 @@ class Slicer:
             return self._merge(known)
         # A loop-carried copy of itself adds nothing, and no caller passes the address of a table.
         others = [v for v in known if not self._is_cycle(v)]
-        if others and all(v.key == others[0].key for v in others) and (
-                len(known) == len(values) or others[0].constant is not None):
+        if (
+            others
+            and all(v.key == others[0].key for v in others)
+            and (len(known) == len(values) or others[0].constant is not None)
+        ):
             return self._merge(others)
         return Value(0, ((Opaque(loc, addr, "joined" if others or len(known) < len(values) else "cycle"), 1),))
 
     def alternatives(self, loc: int, addr: int) -> list[Value | None]:
         """What each definition that reaches `addr` puts into `loc`; None for what the function was entered with."""
-        return [None if s == ENTRY else self._result(s, loc, 1) if self.cfg.insn(s).op not in a64.CALLS
-                else Value(0, ((Opaque(loc, s, "call"), 1),)) for s in self.cfg.reaching(loc, addr)]
+        return [
+            None
+            if s == ENTRY
+            else self._result(s, loc, 1)
+            if self.cfg.insn(s).op not in a64.CALLS
+            else Value(0, ((Opaque(loc, s, "call"), 1),))
+            for s in self.cfg.reaching(loc, addr)
+        ]
 
     def _is_cycle(self, value: Value) -> bool:
         atom = value.single
@@ -291,10 +121,14 @@ class Slicer:
         v = self.operand(reg, site, depth)
         if ext < a64.LSL and ext not in (a64.UXTX, a64.SXTX):
             v = extend(v, 8 << (ext & 3), ext >= a64.SXTB)
-        if v.terms and v.entry() is None and v.const == 0 and not (
-                len(v.terms) == 1 and isinstance(v.terms[0][0], Index) and v.terms[0][1] != 1):
+        if (
+            v.terms
+            and v.entry() is None
+            and v.const == 0
+            and not (len(v.terms) == 1 and isinstance(v.terms[0][0], Index) and v.terms[0][1] != 1)
+        ):
             v = Value(0, ((Index(reg, site, ext if ext != a64.UXTX else a64.LSL), 1),))
-        return _sum(Value(0), v, 1 << shift)
+        return sum_of(Value(0), v, 1 << shift)
 
     def _result(self, site: int, loc: int, depth: int) -> Value:
         """What the instruction at `site` puts into `loc`."""
@@ -349,7 +183,7 @@ class Slicer:
 
     def _stored(self, site: int, insn: a64.Insn, loc: int, depth: int) -> Value:
         if insn.op not in (a64.STORE, a64.STOREP):
-            return Value(0, ((Opaque(loc, site, "computed"), 1),))           # sp or x29 changed
+            return Value(0, ((Opaque(loc, site, "computed"), 1),))  # sp or x29 changed
         second = loc != slot(insn.rn, insn.imm)
         reg = insn.rm if second else insn.rd
         return self.value(32 + reg, site, depth + 1) if insn.vector else self.operand(reg, site, depth)
@@ -360,7 +194,7 @@ class Slicer:
         v = self.operand(insn.rn, site, depth)
         if insn.imm == 0 and insn.wide:
             return v
-        if not v.terms or v.const:                           # an address plus an offset; a rebased index stays opaque
+        if not v.terms or v.const:  # an address plus an offset; a rebased index stays opaque
             v = Value(v.const + insn.imm, v.terms)
             return v if insn.wide else extend(v, 32, False)
         return Value(0, ((Opaque(loc, site, "computed"), 1),))
@@ -371,7 +205,7 @@ class Slicer:
             return Value(0, ((Opaque(insn.rd, site, "computed"), 1),))
         a = self._addend(insn.rn, site, a64.LSL, 0, depth)
         b = self._addend(insn.rm, site, insn.ext, insn.shift, depth)
-        v = _sum(a, b, -1 if minus else 1)
+        v = sum_of(a, b, -1 if minus else 1)
         return v if insn.wide else extend(v, 32, False)
 
     def _bit_field(self, site: int, insn: a64.Insn, loc: int, depth: int) -> Value:
@@ -379,16 +213,19 @@ class Slicer:
         signed = insn.op == a64.SBFM
         r, s = insn.imm, insn.shift
         v = self.operand(insn.rn, site, depth)
-        if r == 0:                                           # uxtb, sxth, sxtw ...
+        if r == 0:  # uxtb, sxth, sxtw ...
             v = extend(v, s + 1, signed)
-        elif s < r:                                          # lsl, ubfiz, sbfiz
+        elif s < r:  # lsl, ubfiz, sbfiz
             if s + 1 + width - r < width:
                 v = extend(v, s + 1, signed)
             if v.terms and v.entry() is None and v.const == 0:
-                ext = {8: a64.UXTB, 16: a64.UXTH, 32: a64.UXTW}.get(s + 1, a64.LSL) if not signed else (
-                    {8: a64.SXTB, 16: a64.SXTH, 32: a64.SXTW}.get(s + 1, a64.LSL))
+                ext = (
+                    {8: a64.UXTB, 16: a64.UXTH, 32: a64.UXTW}.get(s + 1, a64.LSL)
+                    if not signed
+                    else ({8: a64.SXTB, 16: a64.SXTH, 32: a64.SXTW}.get(s + 1, a64.LSL))
+                )
                 v = Value(0, ((Index(insn.rn, site, ext), 1),))
-            v = _sum(Value(0), v, 1 << (width - r))
+            v = sum_of(Value(0), v, 1 << (width - r))
         elif not v.terms:
             v = Value((v.const & MASK64) >> r & ((1 << (s - r + 1)) - 1))
         else:

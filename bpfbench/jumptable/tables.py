@@ -26,15 +26,36 @@ ROLES = ("branch", "target", "entry", "table", "anchor", "index")
 class JumpTable:
     """One dispatch over a table: everything the seven-field record of the post needs, and the evidence for it.
 
-    `address` of the array, `size` in bytes of an entry, `signed`, `shift` (log2 of the scale), `anchor` (code base, None
-    for absolute entries), `targets` in order.  `confidence` is proven, bounded or guessed.
+    `address` of the array, `size` in bytes of an entry, `signed`, `shift` (log2 of the scale), `anchor` (code base,
+    None for absolute entries), `targets` in order.  `confidence` is proven, bounded or guessed.
     """
 
-    __slots__ = ("function", "branch", "kind", "shape", "count", "targets", "sizes", "checks", "confidence", "cfg",
-                 "before")
+    __slots__ = (
+        "function",
+        "branch",
+        "kind",
+        "shape",
+        "count",
+        "targets",
+        "sizes",
+        "checks",
+        "confidence",
+        "cfg",
+        "before",
+    )
 
-    def __init__(self, function: Function, branch: int, kind: str, shape: Shape, targets: list[int], sizes: Size,
-                 checks: list[Check], confidence: str, cfg: Cfg) -> None:
+    def __init__(
+        self,
+        function: Function,
+        branch: int,
+        kind: str,
+        shape: Shape,
+        targets: list[int],
+        sizes: Size,
+        checks: list[Check],
+        confidence: str,
+        cfg: Cfg,
+    ) -> None:
         self.function = function
         self.branch = branch
         self.kind = kind
@@ -83,28 +104,46 @@ class JumpTable:
         return lines + [repr(c) for c in self.checks]
 
     def to_json(self) -> dict[str, object]:
-        return {"function": self.function.name, "branch": self.branch, "base": self.address, "entry_size": self.size,
-                "signed": self.signed, "shift": self.shift, "count": self.count, "targets": self.targets,
-                "kind": self.kind, "evidence": self.evidence(), "anchor": self.anchor, "scale": self.shape.scale,
-                "form": self.shape.form, "confidence": self.confidence}
+        return {
+            "function": self.function.name,
+            "branch": self.branch,
+            "base": self.address,
+            "entry_size": self.size,
+            "signed": self.signed,
+            "shift": self.shift,
+            "count": self.count,
+            "targets": self.targets,
+            "kind": self.kind,
+            "evidence": self.evidence(),
+            "anchor": self.anchor,
+            "scale": self.shape.scale,
+            "form": self.shape.form,
+            "confidence": self.confidence,
+        }
 
     def to_dot(self) -> str:
         """A drawing: the branch, its table, one edge per distinct target labelled with the indices that go there."""
         groups: dict[int, list[int]] = {}
         for k, t in enumerate(self.targets):
             groups.setdefault(t, []).append(k)
-        lines = ["digraph jumptable {", "  rankdir=LR; node [shape=box, fontname=monospace];",
-                 f'  br [label="{self.function.name}\\nbr at {self.branch:#x}"];',
-                 f'  table [shape=cylinder, label="{self.shape.form} {self.count} x {8 * self.size} bit\\n{self.address:#x}"];',
-                 "  br -> table;"]
+        lines = [
+            "digraph jumptable {",
+            "  rankdir=LR; node [shape=box, fontname=monospace];",
+            f'  br [label="{self.function.name}\\nbr at {self.branch:#x}"];',
+            f'  table [shape=cylinder, label="{self.shape.form} {self.count} x {8 * self.size} bit\\n'
+            f'{self.address:#x}"];',
+            "  br -> table;",
+        ]
         for t, ks in sorted(groups.items()):
             lines.append(f'  "{t:#x}"; table -> "{t:#x}" [label="{_runs(ks)}"];')
         return "\n".join([*lines, "}"])
 
     def __repr__(self) -> str:
         sign = "s" if self.signed else "u"
-        return (f"JumpTable({self.function.name} at {self.branch:#x}: {self.shape.form}, {self.count} entries of "
-                f"{sign}{8 * self.size} at {self.address:#x}, {self.confidence})")
+        return (
+            f"JumpTable({self.function.name} at {self.branch:#x}: {self.shape.form}, {self.count} entries of "
+            f"{sign}{8 * self.size} at {self.address:#x}, {self.confidence})"
+        )
 
 
 def _runs(numbers: list[int]) -> str:
@@ -137,9 +176,18 @@ class Branch:
     def to_json(self) -> dict[str, object]:
         if self.table is not None:
             return self.table.to_json()
-        return {"function": self.function.name if self.function else None, "branch": self.addr, "base": None,
-                "entry_size": None, "signed": None, "shift": None, "count": 0, "targets": [], "kind": self.kind,
-                "evidence": self.evidence + [f"withdrawn: {w}" for w in self.withdrawn]}
+        return {
+            "function": self.function.name if self.function else None,
+            "branch": self.addr,
+            "base": None,
+            "entry_size": None,
+            "signed": None,
+            "shift": None,
+            "count": 0,
+            "targets": [],
+            "kind": self.kind,
+            "evidence": self.evidence + [f"withdrawn: {w}" for w in self.withdrawn],
+        }
 
     def __repr__(self) -> str:
         return f"Branch({self.addr:#x}, {self.kind}: {self.evidence[-1] if self.evidence else ''})"
@@ -193,8 +241,11 @@ class JumpTables:
 
     def rows(self, function: str | None = None) -> list[dict[str, object]]:
         """The JSON rows, one per indirect branch."""
-        return [b.to_json() for b in self.branches
-                if function is None or (b.function is not None and b.function.name == function)]
+        return [
+            b.to_json()
+            for b in self.branches
+            if function is None or (b.function is not None and b.function.name == function)
+        ]
 
     def explain(self, addr: int) -> str:
         """Text that says what the branch (or table) at `addr` is, and why."""
@@ -207,8 +258,10 @@ class JumpTables:
             return "\n\n".join(self.explain(b.addr) for b in inside)
         if isinstance(found, JumpTable):
             found = self._at[found.branch]
-        lines = [f"{found.addr:#x} in {found.function.name if found.function else '?'}: {found.kind}",
-                 f"  without the graph: {found.first.kind}, {found.first.evidence}"]
+        lines = [
+            f"{found.addr:#x} in {found.function.name if found.function else '?'}: {found.kind}",
+            f"  without the graph: {found.first.kind}, {found.first.evidence}",
+        ]
         if found.second is not None:
             lines.append(f"  with the graph:    {found.second.kind}, {found.second.evidence}")
         lines += [f"  withdrawn: {w}" for w in found.withdrawn]

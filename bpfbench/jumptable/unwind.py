@@ -43,15 +43,23 @@ class Frame:
 
     __slots__ = ("start", "end", "cie", "rows", "lsda", "undefined", "personality")
 
-    def __init__(self, start: int, end: int, cie: int, rows: list[tuple[int, Row]], lsda: int, undefined: bool,
-                 personality: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        cie: int,
+        rows: list[tuple[int, Row]],
+        lsda: int,
+        undefined: bool,
+        personality: tuple[int, int],
+    ) -> None:
         self.start = start
         self.end = end
         self.cie = cie
         self.rows = rows
         self.lsda = lsda
         self.undefined = undefined
-        self.personality = personality                       # encoding and address of the pointer (or function)
+        self.personality = personality  # encoding and address of the pointer (or function)
 
 
 def _sleb(raw: bytes, at: int) -> tuple[int, int]:
@@ -76,11 +84,11 @@ class Frames:
         self.order = "little" if image.order == "<" else "big"
         found = frame_section(image)
         self.base, self.raw = found if found is not None else (0, b"")
-        self.where: dict[int, tuple[int, int]] = {}          # function start -> (offset of its entry, of its CIE)
+        self.where: dict[int, tuple[int, int]] = {}  # function start -> (offset of its entry, of its CIE)
         self._index()
 
     def _u32(self, at: int) -> int:
-        return int.from_bytes(self.raw[at:at + 4], "little" if self.order == "little" else "big")
+        return int.from_bytes(self.raw[at : at + 4], "little" if self.order == "little" else "big")
 
     def _index(self) -> None:
         at = 0
@@ -101,7 +109,7 @@ class Frames:
         """Code factor, data factor, start of the initial program, pointer encoding, LSDA encoding, end, personality."""
         raw, end = self.raw, at + 4 + self._u32(at)
         zero = raw.find(b"\0", at + 9)
-        text = raw[at + 9:zero]
+        text = raw[at + 9 : zero]
         p = zero + 1
         code, p = _uleb(raw, p)
         data, p = _sleb(raw, p)
@@ -134,7 +142,7 @@ class Frames:
         if p is None or size is None:
             return None
         body, lsda = size[1], 0
-        if self.raw[cie + 9:cie + 10] == b"z":
+        if self.raw[cie + 9 : cie + 10] == b"z":
             length, body = _uleb(self.raw, body)
             if lsda_enc != 0xFF:
                 where = _encoded(self.image, self.raw, body, lsda_enc, self.base)
@@ -143,11 +151,19 @@ class Frames:
         row, undefined = Row(31, 0, {}, False), [False]
         self._run(self.raw[program:cie_end], 0, row, None, code, data, undefined)
         rows: list[tuple[int, Row]] = []
-        self._run(self.raw[body:at + 4 + self._u32(at)], start, row, rows, code, data, undefined)
+        self._run(self.raw[body : at + 4 + self._u32(at)], start, row, rows, code, data, undefined)
         return Frame(start, start + size[0], cie, rows, lsda, undefined[0], personality)
 
-    def _run(self, program: bytes, pc: int, row: Row, rows: list[tuple[int, Row]] | None, code: int, data: int,
-             undefined: list[bool]) -> None:
+    def _run(
+        self,
+        program: bytes,
+        pc: int,
+        row: Row,
+        rows: list[tuple[int, Row]] | None,
+        code: int,
+        data: int,
+        undefined: list[bool],
+    ) -> None:
         initial, stack, p = row.copy(), list[Row](), 0
         begun = pc
         while p < len(program):
@@ -163,7 +179,7 @@ class Frames:
                 row.saved.pop(op & 63, None)
             elif op in (2, 3, 4):
                 width = 1 << (op - 2)
-                step = int.from_bytes(program[p:p + width], "little" if self.order == "little" else "big")
+                step = int.from_bytes(program[p : p + width], "little" if self.order == "little" else "big")
                 p += width
             elif op == 0x0C:
                 row.reg, p = _uleb(program, p)
@@ -229,7 +245,7 @@ def _between(a: Row, b: Row) -> bytes:
     return out
 
 
-_CIE_TAIL: Final = b"\x1b\x0c\x1f\0"                       # pc-relative sdata4; DW_CFA_def_cfa sp, 0
+_CIE_TAIL: Final = b"\x1b\x0c\x1f\0"  # pc-relative sdata4; DW_CFA_def_cfa sp, 0
 
 
 @final
@@ -240,7 +256,7 @@ class Writer:
         self.base = base
         self.order = order
         self.raw = b""
-        self.index: list[tuple[int, int]] = []               # (function start, address of its entry)
+        self.index: list[tuple[int, int]] = []  # (function start, address of its entry)
         self._cies: dict[tuple[int, int], int] = {}
 
     def _cie(self, personality: tuple[int, int]) -> int:
@@ -301,6 +317,7 @@ def _steps(new: int, words: int, pushed: int, row: Row) -> list[tuple[int, Row]]
 
 def _row_at(frame: Frame, starts: list[int], old: int) -> Row:
     from bisect import bisect_right
+
     k = bisect_right(starts, old) - 1
     return frame.rows[max(0, k)][1]
 

@@ -42,13 +42,18 @@ class Check:
         return f"rule {self.rule} {'holds' if self.ok else 'FAILS'}: {self.text}"
 
 
-def verify(image: Image, functions: FunctionMap, cfg: Cfg, owner: Function, guess: Guess, size: Size,
-           targets: list[int]) -> list[Check]:
+def verify(
+    image: Image, functions: FunctionMap, cfg: Cfg, owner: Function, guess: Guess, size: Size, targets: list[int]
+) -> list[Check]:
     """All rules for one guessed table."""
     assert guess.shape is not None
     shape = guess.shape
-    return [_memory(image, cfg, shape, size), *_targets(functions, owner, shape, targets),
-            _landing(image, cfg, owner, targets), _sizes(size)]
+    return [
+        _memory(image, cfg, shape, size),
+        *_targets(functions, owner, shape, targets),
+        _landing(image, cfg, owner, targets),
+        _sizes(size),
+    ]
 
 
 def targets_of(image: Image, shape: Shape, count: int) -> list[int]:
@@ -74,8 +79,11 @@ def _memory(image: Image, cfg: Cfg, shape: Shape, size: Size) -> Check:
 
 
 def _targets(functions: FunctionMap, owner: Function, shape: Shape, targets: list[int]) -> list[Check]:
-    outside = [t for k, t in enumerate(targets) if (t not in owner or t & 3)
-               and not (shape.relative and t == shape.entry.table + shape.entry.size * k)]      # unused entries are 0
+    outside = [
+        t
+        for k, t in enumerate(targets)
+        if (t not in owner or t & 3) and not (shape.relative and t == shape.entry.table + shape.entry.size * k)
+    ]  # unused entries are 0
     if not targets:
         return [Check(2, False, True, "no entry decodes")]
     if not outside:

@@ -22,9 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from programs import source  # noqa: E402
+from programs import source
 
-from bpfbench.jumptable.annotate import annotate, tables_in  # noqa: E402
+from bpfbench.jumptable.annotate import annotate, tables_in
 
 BASE = ("-ffreestanding", "-fno-stack-protector", "-fno-builtin", "-w", "-fasynchronous-unwind-tables", "-fno-pie")
 LINK = ("-static", "-nostdlib", "-e", "_start", "--build-id=none")
@@ -36,12 +36,36 @@ BTI = ("-mbranch-protection=standard",)
 class Config:
     """One build: `compiler`, `flags`, program `seed`, `linker` (bfd or lld), pie, C or C++."""
 
-    def __init__(self, compiler: str, flags: str, seed: int, linker: str = "bfd", pie: bool = False, cxx: bool = False,
-                 link: str = "", wide: bool = False) -> None:
-        self.compiler, self.flags, self.seed, self.linker, self.pie, self.cxx = compiler, flags.split(), seed, linker, pie, cxx
+    def __init__(
+        self,
+        compiler: str,
+        flags: str,
+        seed: int,
+        linker: str = "bfd",
+        pie: bool = False,
+        cxx: bool = False,
+        link: str = "",
+        wide: bool = False,
+    ) -> None:
+        self.compiler, self.flags, self.seed, self.linker, self.pie, self.cxx = (
+            compiler,
+            flags.split(),
+            seed,
+            linker,
+            pie,
+            cxx,
+        )
         self.link, self.wide = link.split(), wide
-        tags = [compiler, *(f.strip("-").replace("=", "_").replace("mllvm", "").replace(",", "_").replace("/", "_") for f in self.flags)]
-        tags += [t for t, on in (("pie", pie), ("lld", linker == "lld"), ("cxx", cxx), ("wide", wide)) if on] + [x.strip("-").replace("=", "_") for x in self.link]
+        tags = [
+            compiler,
+            *(
+                f.strip("-").replace("=", "_").replace("mllvm", "").replace(",", "_").replace("/", "_")
+                for f in self.flags
+            ),
+        ]
+        tags += [t for t, on in (("pie", pie), ("lld", linker == "lld"), ("cxx", cxx), ("wide", wide)) if on] + [
+            x.strip("-").replace("=", "_") for x in self.link
+        ]
         self.name = "-".join(t for t in tags if t)
 
     def command(self) -> list[str]:
@@ -63,9 +87,22 @@ def configurations() -> list[Config]:
     for n, version in enumerate(("14", "16", "19", "22")):
         out.append(Config(f"clang-{version}", "-Oz", 250 + n))
         out.append(Config(f"clang-{version}", "-O2", 260 + n, linker="lld", pie=True))
-    extra_gcc = ("-O2 -mcmodel=tiny", "-O2 -mcmodel=large", "-O2 -ffunction-sections", "-O2 -mbranch-protection=standard",
-                 "-O2 -mharden-sls=all", "-O3 -mcpu=neoverse-n1", "-O3 -mcpu=cortex-a53", "-O2 -mcpu=thunderx", "-O1 --param=case-values-threshold=2",
-                 "-Os -mbranch-protection=standard", "-O2 -fno-tree-vrp", "-O2 -fno-gcse -fno-ivopts", "-O3 -funroll-loops", "-Og")
+    extra_gcc = (
+        "-O2 -mcmodel=tiny",
+        "-O2 -mcmodel=large",
+        "-O2 -ffunction-sections",
+        "-O2 -mbranch-protection=standard",
+        "-O2 -mharden-sls=all",
+        "-O3 -mcpu=neoverse-n1",
+        "-O3 -mcpu=cortex-a53",
+        "-O2 -mcpu=thunderx",
+        "-O1 --param=case-values-threshold=2",
+        "-Os -mbranch-protection=standard",
+        "-O2 -fno-tree-vrp",
+        "-O2 -fno-gcse -fno-ivopts",
+        "-O3 -funroll-loops",
+        "-Og",
+    )
     for k, flags in enumerate(extra_gcc):
         out.append(Config("gcc-12", flags, 300 + k))
     for k, flags in enumerate(("-O2", "-O3", "-Os", "-O0")):
@@ -75,12 +112,28 @@ def configurations() -> list[Config]:
     out.append(Config("gcc-12", "-O2", 340, cxx=True))
     out.append(Config("gcc-12", "-O2", 341, wide=True))
     out.append(Config("gcc-12", "-O2 -ffunction-sections", 342, linker="lld", link="--icf=all"))
-    extra_clang = ("-O2 -ffunction-sections", "-O2 -mbranch-protection=standard", "-O2 -mharden-sls=all", "-O2 -mcmodel=tiny", "-O2 -mcmodel=large",
-                   "-O3 -mcpu=neoverse-n1", "-O2 -mllvm -aarch64-enable-compress-jump-tables=false", "-Os -mbranch-protection=standard")
+    extra_clang = (
+        "-O2 -ffunction-sections",
+        "-O2 -mbranch-protection=standard",
+        "-O2 -mharden-sls=all",
+        "-O2 -mcmodel=tiny",
+        "-O2 -mcmodel=large",
+        "-O3 -mcpu=neoverse-n1",
+        "-O2 -mllvm -aarch64-enable-compress-jump-tables=false",
+        "-Os -mbranch-protection=standard",
+    )
     for k, flags in enumerate(extra_clang):
         out.append(Config("clang-19", flags, 400 + k))
     for k, flags in enumerate(("-O0", "-O1", "-O2", "-Os")):
-        out.append(Config("clang-22", flags + " -faarch64-jump-table-hardening", 410 + k, pie=bool(k & 1), linker="lld" if k & 1 else "bfd"))
+        out.append(
+            Config(
+                "clang-22",
+                flags + " -faarch64-jump-table-hardening",
+                410 + k,
+                pie=bool(k & 1),
+                linker="lld" if k & 1 else "bfd",
+            )
+        )
     out.append(Config("clang-19", "-O2", 420, cxx=True))
     out.append(Config("clang-19", "-O2", 421, wide=True))
     out.append(Config("clang-19", "-O2 -ffunction-sections", 422, linker="lld", link="--icf=all"))
@@ -100,7 +153,9 @@ def truth_section(assembly: str, tables: list) -> str:
     rows = ['\t.section\t.jttruth,"",%progbits']
     for n, t in enumerate(tables):
         marks.setdefault(t.branch_line, []).append(f".Ltruth{n}:")
-        rows += [f"\t.xword\t.Ltruth{n}, {t.label}, {t.anchor}, {len(t.targets)}, {t.size}, {int(t.signed)}, {t.shift}, {t.function}"]
+        rows += [
+            f"\t.xword\t.Ltruth{n}, {t.label}, {t.anchor}, {len(t.targets)}, {t.size}, {int(t.signed)}, {t.shift}, {t.function}"
+        ]
         rows += [f"\t.xword\t{x}" for x in t.targets]
     out: list[str] = []
     for k, line in enumerate(lines):
@@ -120,14 +175,26 @@ def read_truth(elf: bytes, section: bytes, names: dict[int, str]) -> list[dict[s
         branch, table, anchor, count, size, signed, shift, owner = struct.unpack_from("<8Q", section, at)
         targets = list(struct.unpack_from(f"<{count}Q", section, at + 64))
         at += 64 + 8 * count
-        out.append({"function": names.get(owner, ""), "branch": branch, "base": table, "anchor": anchor, "count": count,
-                    "entry_size": size, "signed": bool(signed), "shift": shift, "targets": targets})
+        out.append(
+            {
+                "function": names.get(owner, ""),
+                "branch": branch,
+                "base": table,
+                "anchor": anchor,
+                "count": count,
+                "entry_size": size,
+                "signed": bool(signed),
+                "shift": shift,
+                "targets": targets,
+            }
+        )
     return out
 
 
 def build(config: Config, out: Path, annotated: bool = False) -> dict[str, object]:
     """Compiles, links and strips one configuration; returns (and writes) its truth."""
     from elftools.elf.elffile import ELFFile
+
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
@@ -136,7 +203,19 @@ def build(config: Config, out: Path, annotated: bool = False) -> dict[str, objec
         kind = [] if not config.cxx or "clang" not in config.compiler else ["-x", "c++"]
         language = [*kind, *(["-fno-exceptions", "-fno-rtti", "-fpermissive"] if config.cxx else [])]
         base = [f for f in BASE if not (config.pie and f == "-fno-pie")]
-        run([*config.command(), *base, *(PIE if config.pie else ()), *config.flags, *language, "-S", str(unit), "-o", str(work / "p.s")])
+        run(
+            [
+                *config.command(),
+                *base,
+                *(PIE if config.pie else ()),
+                *config.flags,
+                *language,
+                "-S",
+                str(unit),
+                "-o",
+                str(work / "p.s"),
+            ]
+        )
         text = (work / "p.s").read_text()
         tables = tables_in(text, config.name)
         if annotated:
@@ -147,7 +226,17 @@ def build(config: Config, out: Path, annotated: bool = False) -> dict[str, objec
         run([*config.command(), *arch, "-c", str(work / "p.s"), "-o", str(work / "p.o")])
         linker = ["ld.lld"] if config.linker == "lld" else ["aarch64-linux-gnu-ld"]
         full = out / f"{config.name}.elf"
-        run([*linker, *LINK, *config.link, *(["-pie", "--no-dynamic-linker"] if config.pie else []), str(work / "p.o"), "-o", str(full)])
+        run(
+            [
+                *linker,
+                *LINK,
+                *config.link,
+                *(["-pie", "--no-dynamic-linker"] if config.pie else []),
+                str(work / "p.o"),
+                "-o",
+                str(full),
+            ]
+        )
         data = full.read_bytes()
         with full.open("rb") as f:
             elf = ELFFile(f)
@@ -162,7 +251,9 @@ def build(config: Config, out: Path, annotated: bool = False) -> dict[str, objec
         run([objcopy, "--strip-all", str(full), str(out / f"{config.name}.stripped.elf")])
     truth = {"name": config.name, "tables": read_truth(data, raw, names)}
     seen: set[object] = set()
-    truth["tables"] = [t for t in truth["tables"] if t["branch"] not in seen and not seen.add(t["branch"])]  # folded twins
+    truth["tables"] = [
+        t for t in truth["tables"] if t["branch"] not in seen and not seen.add(t["branch"])
+    ]  # folded twins
     (out / f"{config.name}.json").write_text(json.dumps(truth))
     del brs
     return truth
@@ -183,7 +274,7 @@ def main() -> None:
             continue
         try:
             truth = build(config, args.out)
-        except Exception as why:  # noqa: BLE001 - one configuration must not stop the others
+        except Exception as why:
             print(f"{config.name}: FAILED {why}")
             continue
         total += len(truth["tables"])

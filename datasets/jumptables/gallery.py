@@ -7,6 +7,7 @@ Truth goes into `.jttruth`, as in the corpus: the linker writes the addresses, n
     python datasets/jumptables/gallery.py OUT          writes gallery[-lld|-bti|-nocfi].elf, .stripped.elf and .json
 """
 
+# ruff: noqa: E501  (lines of assembly and C)
 from __future__ import annotations
 
 import argparse

@@ -5,6 +5,7 @@ are look-alikes that must not.  Every function is called over a range of argumen
 the program prints a checksum per function and exits with 0.
 """
 
+# ruff: noqa: E501  (lines of assembly and C)
 from __future__ import annotations
 
 import random

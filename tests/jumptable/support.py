@@ -43,6 +43,7 @@ class Run:
     def __init__(self, raw: bytes, trace: bool = False) -> None:
         import unicorn
         from unicorn import arm64_const as reg
+
         image = Image(raw, "program")
         bias = 0x10000000 if image.pie else 0
         self.output, self.status, self.bias = b"", -1, bias
@@ -56,20 +57,20 @@ class Run:
                 if page not in mapped:
                     mapped.add(page)
                     uc.mem_map(bias + page, 0x10000)
-            uc.mem_write(bias + seg.addr, raw[seg.offset:seg.offset + seg.filesz])
+            uc.mem_write(bias + seg.addr, raw[seg.offset : seg.offset + seg.filesz])
         uc.mem_map(0x7F0000000000, 0x100000)
         uc.reg_write(reg.UC_ARM64_REG_SP, 0x7F00000F0000)
         uc.reg_write(reg.UC_ARM64_REG_CPACR_EL1, 3 << 20)
 
         def syscall(uc: object, number: int, _: object) -> None:
-            call = uc.reg_read(reg.UC_ARM64_REG_X8)          # type: ignore[attr-defined]
+            call = uc.reg_read(reg.UC_ARM64_REG_X8)  # type: ignore[attr-defined]
             x0, x1, x2 = (uc.reg_read(getattr(reg, f"UC_ARM64_REG_X{k}")) for k in range(3))  # type: ignore[attr-defined]
             if call == 64:
-                self.output += bytes(uc.mem_read(x1, x2))    # type: ignore[attr-defined]
+                self.output += bytes(uc.mem_read(x1, x2))  # type: ignore[attr-defined]
             elif call == 93:
                 self.status = x0 & 0xFF
-                uc.emu_stop()                                # type: ignore[attr-defined]
-            elif call == 56:                                 # no counter file here: counts stay in memory
+                uc.emu_stop()  # type: ignore[attr-defined]
+            elif call == 56:  # no counter file here: counts stay in memory
                 uc.reg_write(reg.UC_ARM64_REG_X0, (1 << 64) - 2)  # type: ignore[attr-defined]
 
         def step(uc: object, addr: int, size: int, _: object) -> None:

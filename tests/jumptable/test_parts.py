@@ -40,7 +40,9 @@ def test_what_words_write_agrees_with_capstone() -> None:
         if i is None or i.mnemonic in ("bl", "blr", "svc", "cmp", "cmn", "tst"):
             continue
         names = {i.reg_name(r) for r in i.regs_access()[1]}
-        want = {int(n[1:]) for n in names if n[0] in "xw" and n[1:].isdigit()} | {31 for n in names if n in ("sp", "wsp")}
+        want = {int(n[1:]) for n in names if n[0] in "xw" and n[1:].isdigit()} | {
+            31 for n in names if n in ("sp", "wsp")
+        }
         want |= {30 for n in names if n == "lr"} | {29 for n in names if n == "fp"}
         assert {k for k in range(32) if a64.decode(w).writes >> k & 1} == want, (hex(w), i.mnemonic, i.op_str)
         checked += 1
@@ -50,11 +52,22 @@ def test_what_words_write_agrees_with_capstone() -> None:
 @pytest.mark.parametrize("cond", [EQ, NE, HS, LO, HI, LS, GE, LT, GT, LE])
 def test_narrowing_keeps_every_value_that_satisfies_the_condition(cond: int) -> None:
     """Exhaustive at small values of 32-bit registers, which includes values that are negative when signed."""
+
     def signed(v: int) -> int:
         return v - (1 << 32) if v >> 31 else v
-    test = {EQ: lambda v, n: v == n, NE: lambda v, n: v != n, HS: lambda v, n: v >= n, LO: lambda v, n: v < n,
-            HI: lambda v, n: v > n, LS: lambda v, n: v <= n, GE: lambda v, n: signed(v) >= signed(n),
-            LT: lambda v, n: signed(v) < signed(n), GT: lambda v, n: signed(v) > signed(n), LE: lambda v, n: signed(v) <= signed(n)}[cond]
+
+    test = {
+        EQ: lambda v, n: v == n,
+        NE: lambda v, n: v != n,
+        HS: lambda v, n: v >= n,
+        LO: lambda v, n: v < n,
+        HI: lambda v, n: v > n,
+        LS: lambda v, n: v <= n,
+        GE: lambda v, n: signed(v) >= signed(n),
+        LT: lambda v, n: signed(v) < signed(n),
+        GT: lambda v, n: signed(v) > signed(n),
+        LE: lambda v, n: signed(v) <= signed(n),
+    }[cond]
     for lo, hi, n in itertools.product(range(6), range(6), range(7)):
         r = narrow(Range(lo, hi), cond, n, 0, False)
         kept = {v for v in range(lo, hi + 1) if test(v, n)}
@@ -107,9 +120,20 @@ f:\n\tcmp w0, 2\n\tbhi .L9\n\tadrp x1, .L4\n\tadd x1, x1, :lo12:.L4\n\tldrb w0, 
 
 def test_annotating_compiler_output() -> None:
     (t,) = tables_in(GCC)
-    assert (t.label, t.anchor, t.targets, t.size, t.signed, t.shift) == (".L4", ".Lrtx4", [".L5", ".L6", ".L5"], 1, True, 2)
+    assert (t.label, t.anchor, t.targets, t.size, t.signed, t.shift) == (
+        ".L4",
+        ".Lrtx4",
+        [".L5", ".L6", ".L5"],
+        1,
+        True,
+        2,
+    )
     text = annotate(GCC)
-    assert "f.jump0:" in text and ".note.jumptables" in text and [x for x in GCC.splitlines() if x not in text.splitlines()] == []
+    assert (
+        "f.jump0:" in text
+        and ".note.jumptables" in text
+        and [x for x in GCC.splitlines() if x not in text.splitlines()] == []
+    )
 
 
 def test_a_table_without_a_branch_is_an_error() -> None:
@@ -127,13 +151,19 @@ def test_records_end_the_guessing(strip: bool, tmp_path: Path) -> None:
     assert [(t.branch, t.targets) for t in found.tables] == [(t.branch, t.targets) for t in recorded]
     assert {t.sizes.source for t in found.tables} == {"record"}
     rows = note.read(Image.open(tmp_path / "out"))
-    assert {(r.branch, r.table, r.count, r.size) for r in rows} == {(t.branch, t.address, t.count, t.size) for t in recorded}
+    assert {(r.branch, r.table, r.count, r.size) for r in rows} == {
+        (t.branch, t.address, t.count, t.size) for t in recorded
+    }
     assert any(s.name.endswith(".jump0") for s in Image.open(tmp_path / "out").symbols)
 
 
 def test_errors_name_the_file(tmp_path: Path) -> None:
-    for name, content, words in (("a", b"", "not a readable ELF"), ("b", b"\x7fELF" + bytes(60), "not a readable ELF"),
-                                 ("c", elf("gallery")[:0x200], "truncated"), ("d", b"hello" * 100, "not a readable ELF")):
+    for name, content, words in (
+        ("a", b"", "not a readable ELF"),
+        ("b", b"\x7fELF" + bytes(60), "not a readable ELF"),
+        ("c", elf("gallery")[:0x200], "truncated"),
+        ("d", b"hello" * 100, "not a readable ELF"),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(JumptableError, match=words) as caught:
             recover(tmp_path / name)
@@ -153,6 +183,7 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
 def test_mutated_files_end_in_typed_errors() -> None:
     """A sample of tests/jumptable_fuzz.py, which runs 10,000."""
     from tests.jumptable_fuzz import PREBUILT, main, mutate
+
     outcome = main(120, seed=7, files=[PREBUILT / "gallery.elf", PREBUILT / "gcc-12-Os-pie.elf"])
     assert sum(outcome.values()) == 120 and any(k.endswith("refused") for k in outcome)
     rng = random.Random(3)

@@ -71,6 +71,7 @@ def test_profile_loop(tmp_path: Path) -> None:
 
 def test_symbols_and_unwind_rows_follow(tmp_path: Path) -> None:
     from elftools.elf.elffile import ELFFile
+
     image = Image(elf("gcc-12-O0"), "gcc")
     report = rewrite(image, tmp_path / "out", "reverse")
     new = Image((tmp_path / "out").read_bytes())
@@ -93,10 +94,14 @@ def test_unwind_rows_are_those_of_the_instructions_they_follow(tmp_path: Path) -
             if section != ".eh_frame":
                 sec = ELFFile(f).get_section_by_name(section)
                 dwarf.eh_frame_sec.stream.seek(0)
-                dwarf.eh_frame_sec = dwarf.eh_frame_sec._replace(stream=__import__("io").BytesIO(sec.data()), size=sec["sh_size"],
-                                                                 address=sec["sh_addr"])
-            return {(e["initial_location"], e["address_range"]): e.get_decoded().table
-                    for e in dwarf.EH_CFI_entries() if isinstance(e, FDE)}
+                dwarf.eh_frame_sec = dwarf.eh_frame_sec._replace(
+                    stream=__import__("io").BytesIO(sec.data()), size=sec["sh_size"], address=sec["sh_addr"]
+                )
+            return {
+                (e["initial_location"], e["address_range"]): e.get_decoded().table
+                for e in dwarf.EH_CFI_entries()
+                if isinstance(e, FDE)
+            }
 
     def at(table: dict[tuple[int, int], list[dict[str, object]]], addr: int) -> object:
         for (start, size), lines in table.items():
@@ -133,8 +138,10 @@ def test_go_tables_are_updated_in_place(name: str, tmp_path: Path) -> None:
     (tmp_path / "go").write_bytes(elf(name))
     (tmp_path / "go").chmod(0o755)
     report = rewrite(tmp_path / "go", tmp_path / "new", instrument="edges")
-    runs = [subprocess.run(["qemu-aarch64", str(tmp_path / f)], cwd=tmp_path, capture_output=True, check=False, timeout=120)
-            for f in ("go", "new")]
+    runs = [
+        subprocess.run(["qemu-aarch64", str(tmp_path / f)], cwd=tmp_path, capture_output=True, check=False, timeout=120)
+        for f in ("go", "new")
+    ]
     assert runs[0].stdout == runs[1].stdout and runs[1].returncode == 0 and b"goroutines" in runs[1].stdout
     assert report.updated in (14, 18)
     profile = Profile.read(tmp_path / "new.counters.json", tmp_path / "bpfbench.counters")
