@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
     cfg.add_argument("--dot", action="store_true", help="Graphviz source")
     cfg.add_argument("--svg", metavar="FILE", help="draw to a file")
     cfg.add_argument("--dfs", action="store_true", help="the depth-first walk, step by step (slides 26-28)")
+    cfg.add_argument("--loops", action="store_true", help="induction variables, trip counts, and what kernels do")
     cfg.set_defaults(run=graph)
 
     man = commands.add_parser("man", help="manual page of an operation, or the list of operations")
@@ -113,6 +114,11 @@ def graph(args: argparse.Namespace) -> int:
         from bpfbench.program.dfs import walk
 
         print(walk(prog))
+    elif args.loops:
+        from bpfbench.program.loops import analyse
+
+        for facts in analyse(built):
+            print(facts)
     elif args.svg:
         from bpfbench.notebook.graph import draw
 
