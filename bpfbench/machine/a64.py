@@ -12,11 +12,9 @@ Source: Arm Architecture Reference Manual (DDI 0487), C4 and C6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, final
+from typing import Final
 
-from bpfbench.errors import MachineError
-from bpfbench.machine.pattern import Encoding, Kind, Machine, Pattern, pc_relative
+from bpfbench.machine.pattern import Encoding, Kind, LeftShift, Machine, Pattern, pc_relative
 
 FP: Final = 29
 LR: Final = 30
@@ -102,51 +100,6 @@ KINDS: Final[dict[str, Kind]] = {
 }  # fmt: skip
 
 
-@final
-class LeftShift(Pattern):
-    """`lsl rd, rn, #n` is a bit-field move whose two fields both depend on n: immr = -n mod width, imms = width - 1 - n."""
-
-    __slots__ = ("width",)
-
-    def __init__(self, name: str, width: int) -> None:
-        sf, r = (1, "x") if width == 64 else (0, "w")
-        self.width = width
-        super().__init__(
-            name, f"{sf} 10 100110 {sf} immr:6 imms:6 rn:5 rd:5", f"lsl {{rd:{r}}}, {{rn:{r}}}, {{immr:i}}{{imms:none}}"
-        )
-
-    def fields(self, shift: int) -> tuple[int, int]:
-        return -shift % self.width, self.width - 1 - shift
-
-    def word(self, operands: Sequence[int]) -> int:
-        shift = operands[2]
-        if not 0 <= shift < self.width:
-            raise MachineError(f"lsl: shift {shift} is not in 0..{self.width - 1}")
-        immr, imms = self.fields(shift)
-        return super().word([operands[0], operands[1], immr, imms])
-
-    def decode(self, word: int) -> list[int]:
-        rd, rn, immr, imms = super().decode(word)
-        shift = self.width - 1 - imms
-        # imms == width - 1 is lsr; any other pair that does not fit is caught by re-encoding
-        return [rd, rn, shift] if 0 < shift < self.width else [rd, rn, 0]
-
-    def decode_at(self, code: bytes, at: int) -> list[int] | None:
-        found = super().decode_at(code, at)
-        return found if found is not None and found[2] else None
-
-    def arity(self, operands: Sequence[int]) -> None:
-        """Three operands outside, four fields inside."""
-
-    def range(self, index: int) -> tuple[int, int, int]:
-        return super().range(index) if index != 2 else (0, self.width - 1, 1) if self.width == 64 else (0, 63, 1)
-
-    def text(self, operands: Sequence[int], kinds: dict[str, Kind], addr: int = 0) -> str:
-        r = kinds["x" if self.width == 64 else "w"]
-        assert isinstance(r, list)
-        return f"lsl {r[operands[0]]}, {r[operands[1]]}, {immediate(operands[2], addr)}"
-
-
 _WIDTHS: Final = [(32, 0, "w"), (64, 1, "x")]
 
 # name   op S   alias with rd = 31
@@ -201,7 +154,10 @@ def _arithmetic() -> list[Encoding]:
         last = "111111" if sf else "011111"
         row("asr_i", f"{sf} 00 100110 {sf} imm:6 {last} rn:5 rd:5", f"asr {{rd:{r}}}, {{rn:{r}}}, {{imm:i}}")
         row("lsr_i", f"{sf} 10 100110 {sf} imm:6 {last} rn:5 rd:5", f"lsr {{rd:{r}}}, {{rn:{r}}}, {{imm:i}}")
-        rows.append(LeftShift(f"lsl_i{bits}", bits))
+        rows.append(
+            LeftShift(f"lsl_i{bits}", f"{sf} 10 100110 {sf} immr:6 imms:6 rn:5 rd:5",
+                      f"lsl {{rd:{r}}}, {{rn:{r}}}, {{immr:i}}{{imms:none}}", bits)
+        )  # fmt: skip
         row("rev16_", f"{sf} 1 0 11010110 00000 000001 rn:5 rd:5", f"rev16 {{rd:{r}}}, {{rn:{r}}}")
         for name, opcode in _DATA2:
             row(f"{name}_v", f"{sf} 0 0 11010110 rm:5 {opcode} rn:5 rd:5", f"{name} {{rd:{r}}}, {{rn:{r}}}, {{rm:{r}}}")

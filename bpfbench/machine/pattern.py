@@ -22,7 +22,7 @@ Sources: the idea is that of RPython's `rpython/jit/backend` tables and of the R
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, final
 
 from bpfbench.errors import MachineError
 
@@ -231,6 +231,41 @@ class Pattern(Encoding):
         operands = self.decode(word)
         # A field may be placed twice (mov = orr rd, rd, rd): both copies have to agree.
         return operands if self.word(operands) == word else None
+
+
+@final
+class LeftShift(Pattern):
+    """A left shift by n that the machine knows as a bit-field move, both of whose fields follow from n.
+
+    The syntax ends in the two fields; outside they are the one operand n: -n mod width and width - 1 - n.  Shifting by
+    0 is another alias's business.  (AArch64: lsl rd, rn, #n = ubfm rd, rn, #-n mod 64, #63 - n.)
+    """
+
+    __slots__ = ("width",)
+
+    def __init__(self, name: str, bits: str, syntax: str, width: int) -> None:
+        self.width = width
+        super().__init__(name, bits, syntax)
+
+    def word(self, operands: Sequence[int]) -> int:
+        shift = operands[2]
+        if not 0 <= shift < self.width:
+            raise MachineError(f"{self.name}: shift {shift} is not in 0..{self.width - 1}")
+        return super().word([operands[0], operands[1], -shift % self.width, self.width - 1 - shift])
+
+    def decode(self, word: int) -> list[int]:
+        rd, rn, _, last = super().decode(word)
+        return [rd, rn, max(self.width - 1 - last, 0)]
+
+    def decode_at(self, code: bytes, at: int) -> list[int] | None:
+        found = super().decode_at(code, at)
+        return found if found is not None and found[2] else None
+
+    def arity(self, operands: Sequence[int]) -> None:
+        """Three operands outside, four fields inside."""
+
+    def text(self, operands: Sequence[int], kinds: dict[str, Kind], addr: int = 0) -> str:
+        return super().text([*operands[:3], 0], {**kinds, "none": [""]}, addr)
 
 
 #: What `Machine.decode` finds: the row, its operands, the length in bytes.
