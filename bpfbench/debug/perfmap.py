@@ -10,6 +10,7 @@ Sources: `tools/perf/Documentation/jit-interface.txt` and `jitdump-specification
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import time
@@ -23,6 +24,7 @@ _HEADER: Final = struct.Struct("=IIIIIIQQ")
 _RECORD: Final = struct.Struct("=IIQ")
 _LOAD: Final = struct.Struct("=IIQQQQ")
 _DEBUG: Final = struct.Struct("=QQ")
+_mappings: list[mmap.mmap] = []  # as long as the process lives: perf reads its list of mappings
 CODE_LOAD: Final = 0
 DEBUG_INFO: Final = 2
 
@@ -54,7 +56,7 @@ def write_perf_map(described: Described, folder: str = "/tmp", pid: int | None =
 def jitdump(described: list[Described], pid: int | None = None, moment: int | None = None) -> bytes:
     """A jitdump file with each function's lines and code.  `moment` is CLOCK_MONOTONIC in nanoseconds.
 
-    perf finds the dump through an executable mapping of it in the profiled process.
+    perf finds the dump through an executable mapping of it in the profiled process: `write_jitdump`.
     """
     owner = os.getpid() if pid is None else pid
     now = time.monotonic_ns() if moment is None else moment
@@ -74,3 +76,20 @@ def jitdump(described: list[Described], pid: int | None = None, moment: int | No
             out += _RECORD.pack(CODE_LOAD, _RECORD.size + len(body), now) + body
             number += 1
     return out
+
+
+def write_jitdump(described: list[Described], folder: str = ".") -> str:
+    """Write `jit-PID.dump` and map it, so that `perf record -k mono` notes it; returns its path.
+
+    Afterwards: `perf inject --jit -i perf.data -o perf.jit.data`, `perf report -i perf.jit.data`.  The file is mapped
+    read-only; it is data, never run.
+    """
+    path = os.path.join(folder, f"jit-{os.getpid()}.dump")
+    try:
+        with open(path, "wb") as file:
+            file.write(jitdump(described))
+        with open(path, "rb") as file:
+            _mappings.append(mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC))
+    except OSError as e:
+        raise DebugError(f"jitdump {path}: {e.strerror}") from None
+    return path

@@ -10,10 +10,11 @@ Sources: System V ABI AMD64 fig. 3.36; DWARF for the Arm 64-bit and Arm architec
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Final, final
 
 from bpfbench.errors import DebugError
-from bpfbench.jit import a32, a64, mips64_arithmetic, ppc64_arithmetic, rv64, x64
+from bpfbench.jit import a32, a64, mips64, ppc64, rv64, x64
 from bpfbench.machine.x64 import NAMES64
 
 Place = tuple[str, int, int]  # ("reg", number, 0) | ("pair", high, low) | ("memory", base register, offset)
@@ -55,6 +56,11 @@ def _numbered(prefix: str, count: int, **more: int) -> dict[str, int]:
     return {**{f"{prefix}{n}": n for n in range(count)}, **more}
 
 
+def _map(module: ModuleType) -> list[int]:
+    """The machine register of each eBPF register, in the module that generates code for the machine."""
+    return list(vars(module)["REG"])
+
+
 def _registers(numbers: list[int]) -> list[Place]:
     return [("reg", number, 0) for number in numbers[:11]]
 
@@ -84,17 +90,17 @@ def _arm_places() -> list[Place]:
 TARGETS: Final[dict[str, DebugTarget]] = {t.name: t for t in (
     #           name      e_machine  e_flags   bits numbers                              ra  stack  entry unit
     DebugTarget("x86_64",    62, 0,           64, _X64,                                 16, "rsp", 8, 1,
-                _registers([_X64[NAMES64[r]] for r in x64.REG[:11]])),
+                _registers([_X64[NAMES64[r]] for r in _map(x64)[:11]])),
     DebugTarget("aarch64",  183, 0,           64, _numbered("x", 31, sp=31),            30, "sp", 0, 4,
-                _registers(a64.REG)),
+                _registers(_map(a64))),
     DebugTarget("arm",       40, 0x05000000,  32, _numbered("r", 16, fp=11, ip=12, sp=13, lr=14, pc=15), 14, "sp", 0, 4,
                 _arm_places()),
     DebugTarget("mips64",     8, 0x80000000,  64, {**{n: i for i, n in enumerate(_MIPS)}, "s8": 30}, 31, "sp", 0, 4,
-                _registers(mips64_arithmetic.REG)),
+                _registers(_map(mips64))),
     DebugTarget("ppc64",     21, 2,           64, _numbered("r", 32, sp=1, fp=31, lr=65, ctr=66), 65, "sp", 0, 4,
-                _registers(ppc64_arithmetic.REG)),
+                _registers(_map(ppc64))),
     DebugTarget("riscv64",  243, 0x5,         64, {**{n: i for i, n in enumerate(_RV64)}, "fp": 8}, 1, "sp", 0, 2,
-                _registers(rv64.REG)),
+                _registers(_map(rv64))),
 )}  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from bpfbench import assemble, jit
-from bpfbench.debug import Described, c_variables, describe, jitdump, perf_map
+from bpfbench.debug import Described, c_variables, describe, jitdump, perf_map, write_jitdump, write_perf_map
 from bpfbench.debug.dwarf import location
 from bpfbench.debug.elf_image import ET_EXEC, write_elf
 from bpfbench.debug.targets import TARGETS
@@ -153,3 +153,13 @@ def test_malformed_dwarf_is_one_clear_error() -> None:
 def plain_object() -> bytes:
     """An ELF file without any DWARF."""
     return write_elf(TARGETS["x86_64"], ET_EXEC, [], [])
+
+
+def test_perf_finds_the_files_of_this_process(tmp_path: Path) -> None:
+    d = described("x86_64")
+    path = write_jitdump([d], str(tmp_path))
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(path)]
+    assert mapped and mapped[0].split()[1] == "r-xp" and Path(path).read_bytes()[:4] == b"DTiJ"
+    assert Path(write_perf_map(d, str(tmp_path), pid=5)).read_text() == perf_map(d)
+    with pytest.raises(DebugError, match="perf map .*No such file"):
+        write_perf_map(d, str(tmp_path / "missing"))
