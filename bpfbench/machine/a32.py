@@ -199,15 +199,9 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 
-class A32Machine(Machine):
-    """The decoder knows that the condition 1111 is a space of its own, of which only `dmb` is used here."""
-
-    __slots__ = ()
-
-    def candidates(self, code: bytes, at: int) -> list[Encoding]:
-        rows = super().candidates(code, at)
-        unconditional = at + 3 < len(code) and code[at + 3] >> 4 == 0xF
-        return [r for r in rows if (r.names[0] == "cond") != unconditional or r.name == "udf"]
+def meant(row: Encoding, code: bytes, at: int) -> bool:
+    """The condition 1111 is a space of its own, of which only `dmb` is used here."""
+    return row.name == "udf" or (row.names[0] == "cond") == (code[at + 3] >> 4 != 0xF)
 
 
-A32: Final = A32Machine("arm", ROWS, KINDS, unit=4, byte=3)
+A32: Final = Machine("arm", ROWS, KINDS, unit=4, byte=3, meant=meant)

@@ -276,16 +276,22 @@ class Machine:
     """A host machine: its name, its rows (more specific forms first) and how operands are printed.
 
     `unit` is the smallest distance between instructions in bytes; what does not decode is shown as that many raw bytes.
+    `byte` of an instruction is the decoder's first index.  `meant(row, code, at)` says whether a matching row can be
+    meant there, for machines where other bits decide that (ARM's condition 1111).
     """
 
-    __slots__ = ("name", "rows", "kinds", "unit", "by_name", "buckets", "byte")
+    __slots__ = ("name", "rows", "kinds", "unit", "by_name", "buckets", "byte", "meant")
 
-    def __init__(self, name: str, rows: list[Encoding], kinds: dict[str, Kind], unit: int, byte: int = 0) -> None:
+    def __init__(
+        self, name: str, rows: list[Encoding], kinds: dict[str, Kind], unit: int, byte: int = 0,
+        meant: Callable[[Encoding, bytes, int], bool] | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
         self.rows = rows
         self.kinds = kinds
         self.unit = unit
         self.byte = byte
+        self.meant = meant
         self.by_name: dict[str, Encoding] = {}
         for row in rows:
             if row.name in self.by_name:
@@ -313,7 +319,7 @@ class Machine:
         """The first row that matches at `at`, its operands and its length; None if nothing does."""
         for row in self.candidates(code, at):
             operands = row.decode_at(code, at)
-            if operands is not None:
+            if operands is not None and (self.meant is None or self.meant(row, code, at)):
                 return row, operands, row.length_at(code, at)
         return None
 
