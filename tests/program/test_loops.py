@@ -17,7 +17,7 @@ from bpfbench.program.program import from_assembly
 from tests.program import loop_corpus
 
 ENDLESS = "unknown (no iteration meets an exit condition: it never ends)"
-CONFIGURATIONS = [("-O2", "v3"), ("-O1", "v1"), ("-O0", "v3")]
+CONFIGURATIONS = [("-O2", "v3"), ("-O0", "v1")]  # more of them: benchmarks/loops.py
 
 
 def facts(text: str) -> list[LoopFacts]:
@@ -169,7 +169,7 @@ def random_loop(rng: random.Random) -> str:
 def test_random_loops_run_as_proved() -> None:
     rng = random.Random(34)
     proved = 0
-    for _ in range(250):
+    for _ in range(150):
         prog = from_assembly(random_loop(rng))
         cfg: Cfg = build(prog)
         watch = loop_corpus.HeaderCounts(cfg)
@@ -181,4 +181,4 @@ def test_random_loops_run_as_proved() -> None:
             if result.trap is None:
                 assert found.trips.kind != "unknown" or "never" not in found.trips.reason, prog.listing()
                 proved += found.trips.kind == EXACT and found.trips.count == running
-    assert proved > 70
+    assert proved > 40
