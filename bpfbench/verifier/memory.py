@@ -12,8 +12,7 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.verifier import bounds, regions, stack
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.regstate import RegState, constant
-from bpfbench.verifier.scalar import UNKNOWN
-from bpfbench.verifier.walk import EACCES, EINVAL, Walk
+from bpfbench.verifier.walk import EINVAL, Walk
 
 _SOCKS: Final = (rs.SOCKET, rs.SOCK_COMMON, rs.TCP_SOCK, rs.XDP_SOCK)
 
@@ -202,20 +201,19 @@ def atomic(w: Walk, insn: Instruction) -> None:
 
 def load_acquire(w: Walk, insn: Instruction) -> None:
     kind = w.read(insn.src).kind
-    if not _atomic_ok(w, kind):
-        raise w.refuse(f"BPF_ATOMIC loads from R{insn.src} {w.named(kind)} is not allowed")
     w.writable(insn.dst)
     access(w, insn.src, insn.off, insn.op.size, False, insn.dst, True, False)
     remember_kind(w, kind, False)
+    kind = w.state.frames[-1].regs[insn.src].kind       # after the load, as the kernel looks
+    if not _atomic_ok(w, kind):
+        raise w.refuse(f"BPF_ATOMIC loads from R{insn.src} {w.named(kind)} is not allowed")
 
 
 def store_release(w: Walk, insn: Instruction) -> None:
     w.read(insn.src)
     kind = w.read(insn.dst).kind
-    if not _atomic_ok(w, kind):
-        raise w.refuse(f"BPF_ATOMIC stores into R{insn.dst} {w.named(kind)} is not allowed")
     access(w, insn.dst, insn.off, insn.op.size, True, insn.src, True, False)
     remember_kind(w, kind, False)
+    if not _atomic_ok(w, kind):
+        raise w.refuse(f"BPF_ATOMIC stores into R{insn.dst} {w.named(kind)} is not allowed")
 
-
-_ = (EACCES, UNKNOWN)

@@ -197,7 +197,7 @@ class Comparison:
                 and self.ids.match(old.ref, new.ref)
         if base in rs.PACKET_KINDS:
             if old.range < 0 or new.range < 0:
-                if old.range != new.range and not (self.w.k.liveness == 1 and old.range <= new.range):
+                if old.range != new.range:
                     return False
             elif old.range > new.range:
                 return False

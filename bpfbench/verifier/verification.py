@@ -158,18 +158,19 @@ class Verification:
 
 
 def verify(prog: Program, kernel: str = "linux-6.18", privileged: bool = True, trace: bool = False,
-           without: tuple[str, ...] = ()) -> Verification:
+           without: tuple[str, ...] = (), observer: Observer | None = None) -> Verification:
     """Verify a program as the named kernel would.
 
     `privileged=False` is a process without CAP_PERFMON (pointers must not leak, speculative paths count);
-    `without` switches algorithms off by name (features.py). Raises VerifierError only for what is not supported.
+    `without` switches algorithms off by name (features.py); an `observer` is told everything instead of the recorder that
+    `trace` means.  Raises VerifierError only for what is not supported.
     """
-    recorder = Recorder() if trace else None
+    recorder = Recorder() if trace and observer is None else None
     frozen = gc.isenabled()
     if frozen:
         gc.disable()
     try:
-        w, rejection = _run(prog, kernel, privileged, tuple(without), None, recorder)
+        w, rejection = _run(prog, kernel, privileged, tuple(without), None, observer or recorder)
     finally:
         if frozen:
             gc.enable()

@@ -63,7 +63,8 @@ def convert_accesses(body: Body, prog: Program, layout: KernelLayout, version: t
         insn = line.insn
         if line.hint is None or line.pc < 0 or insn.kind not in (ops.LDX, ops.LDXS, ops.STX, ops.ST):
             continue
-        if line.hint.sanitize_spill or not line.hint.pointer:
+        after = insn.kind in (ops.STX, ops.ST) and (line.hint.sanitize_spill or line.hint.nospec_result)
+        if after or not line.hint.pointer:
             continue
         found = _find(prog, line.hint.pointer, insn, version)
         if found is None:

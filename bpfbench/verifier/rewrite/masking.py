@@ -67,7 +67,8 @@ def barriers(body: Body) -> None:
         if line.hint is None or line.pc < 0:
             continue
         before = [Line(op(_NOSPEC))] if line.hint.nospec else []
-        after = [Line(op(_NOSPEC))] if line.hint.nospec_result or line.hint.sanitize_spill else []
+        stores = line.insn.kind in (ops.ST, ops.STX)        # atomic operations are barriers themselves
+        after = [Line(op(_NOSPEC))] if stores and (line.hint.nospec_result or line.hint.sanitize_spill) else []
         if before or after:
             patches[i] = [*before, line, *after]
     body.rebuild(patches)
