@@ -14,6 +14,7 @@ the return register, and the machine goes on with the return instruction.  Callb
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import unicorn
@@ -297,7 +298,7 @@ class Emulator:
 
 def run(
     prog: Program, data: bytes | str = b"", target: str = "x86_64", ctx: ContextGiven = None, maps: object = None,
-    cpus: int = 1, seed: int = 0, seconds: float = DEFAULT_SECONDS,
+    cpus: int = 1, seed: int = 0, seconds: float = DEFAULT_SECONDS, clock: Callable[[], int] | None = None,
 ) -> Result:  # fmt: skip
     """Run `prog` as native code of `target` under Unicorn; arguments and result as of `interp.run`.
 
@@ -307,6 +308,8 @@ def run(
         raise NotSupported(f"emulation of {target}")
     memory = HostMemory(real=False)
     runtime = surroundings(prog, data, ctx, moved(maps, memory), cpus, seed, memory)
+    if clock is not None:
+        runtime.clock = clock
     emulator = Emulator(prog, target, runtime, seconds)
     trap: Trap | None = None
     r0 = 0

@@ -224,7 +224,7 @@ def _stack_bounds() -> tuple[int, int]:
 def run(
     prog: Program, data: bytes | str = b"", ctx: ContextGiven = None, maps: object = None, cpus: int = 1, seed: int = 0,
     verification: Any = None, in_process: bool = False, seconds: float = DEFAULT_SECONDS,
-    placed: Placement | None = None,
+    placed: Placement | None = None, clock: Callable[[], int] | None = None,
 ) -> Result:  # fmt: skip
     """Run `prog` natively; arguments and result as of `interp.run`.
 
@@ -236,9 +236,15 @@ def run(
     """
     target = host_target()
     must_be_accepted(prog, verification)
-    if in_process:
-        return _result(prog, _inside(prog, data, ctx, maps, cpus, seed, target, placed))
-    return _result(prog, in_child(lambda: _inside(prog, data, ctx, maps, cpus, seed, target, placed), seconds))
+
+    def work() -> Ended:
+        memory = HostMemory(real=True)
+        runtime = surroundings(prog, data, ctx, moved(maps, memory), cpus, seed, memory)
+        if clock is not None:
+            runtime.clock = clock
+        return _inside(prog, runtime, memory, target, placed)
+
+    return _result(prog, work() if in_process else in_child(work, seconds))
 
 
 def must_be_accepted(prog: Program, verification: Any) -> None:
@@ -266,12 +272,9 @@ class Ended:
 
 
 def _inside(
-    prog: Program, data: bytes | str, ctx: ContextGiven, maps: object, cpus: int, seed: int, target: str,
-    placed: Placement | None = None,
+    prog: Program, runtime: Runtime, memory: HostMemory, target: str, placed: Placement | None = None
 ) -> Ended:
     """The run itself, in whatever process this is."""
-    memory = HostMemory(real=True)
-    runtime = surroundings(prog, data, ctx, moved(maps, memory), cpus, seed, memory)
     engine = Native(prog, runtime, target, placed)
     try:
         r0 = engine.start()

@@ -15,6 +15,7 @@ from bpfbench.interp.trap import ProgramFault
 
 TICK_NS: Final = 4_000_000           # one jiffy at HZ=250
 COMM_SIZE: Final = 16
+PID: Final = os.getpid()             # of the process that began, also for a child that runs native code
 CGROUP_ROOT: Final = 1               # kernfs id of the root cgroup
 
 
@@ -41,7 +42,7 @@ def zero(rt: Runtime) -> int:
 
 
 def get_current_pid_tgid(rt: Runtime) -> int:
-    return os.getpid() << 32 | os.getpid()
+    return PID << 32 | PID
 
 
 def get_current_uid_gid(rt: Runtime) -> int:
@@ -69,7 +70,7 @@ def get_current_ancestor_cgroup_id(rt: Runtime, level: int) -> int:
 def get_ns_current_pid_tgid(rt: Runtime, dev: int, ino: int, ns: int, size: int) -> int:
     if size != 8:
         return -EINVAL
-    rt.memory.write(ns, os.getpid().to_bytes(4, "little") * 2)
+    rt.memory.write(ns, PID.to_bytes(4, "little") * 2)
     return 0
 
 

@@ -60,7 +60,7 @@ def timer_init(rt: Runtime, timer: int, address: int, flags: int) -> int:
         return -EINVAL
     if rt.memory.load(timer, 8):
         return -EBUSY
-    rt.memory.store(timer, 8, timer)
+    rt.memory.store(timer, 8, 1)
     return 0
 
 
