@@ -20,6 +20,7 @@ from .emit import ADR, ADRP, BRANCH, CALL, LITERAL, RAW, Item, Piece
 from .entries import MAX_ENTRIES, decode
 from .functions import Function
 from .image import SHF_EXECINSTR, Image
+from .noreturn import noreturn_functions
 from .tables import Branch, JumpTable, JumpTables
 from .unwind import Frame, Frames, Unsupported
 
@@ -76,6 +77,7 @@ class Survey:
     def __init__(self, image: Image, tables: JumpTables) -> None:
         self.image = image
         self.functions = tables.functions
+        self.called = {image.entry}  # targets of direct calls
         self.inside: dict[int, set[int]] = {}  # function start -> old addresses that must stay reachable
         anchors = {
             at for b in tables.branches if b.table is not None for at, role, _ in b.table.slice() if role == "anchor"
@@ -96,6 +98,8 @@ class Survey:
             top = w >> 24
             if top & 0x7C == 0x14 or top & 0x7C == 0x34 or top == 0x54:
                 insn, pc = a64.decode(w), start + 4 * k
+                if insn.op == a64.BL:
+                    self.called.add(pc + insn.imm)
                 if insn.op in a64.DIRECT or insn.op == a64.BL:
                     self._mark(pc + insn.imm, pc)
             elif top & 0x1F == 0x10:
@@ -132,6 +136,7 @@ class Planner:
         self.tables = tables
         self.frames = Frames(image)
         self.survey = Survey(image, tables)
+        self.noreturn = noreturn_functions(image, tables.functions)
         self.plans: list[Plan] = []
         self.refused: dict[int, str] = {}
         by: dict[int, list[Branch]] = {}
@@ -151,7 +156,7 @@ class Planner:
         return Counter(self.refused.values())
 
     def _plan(self, f: Function, branches: list[Branch]) -> Plan:
-        if not f.exact:
+        if not f.exact and f.start not in self.survey.called:
             raise Refused("its extent is not certain")
         sec = self.image.section(f.start)
         if sec is not None and sec.name in (".init", ".fini", ".plt", ".iplt"):
@@ -172,7 +177,8 @@ class Planner:
                 stubs.add(targets[b.addr][0])
         stubs = {a for a in stubs if not any(start <= a < end for start, end in inline)}
         roots = stubs | (pads.pads() if pads is not None else set())
-        cfg = Cfg(self.image, f, targets, frozenset(), inline, tuple(sorted(roots)))
+        quiet = frozenset[int]() if f.exact else self.noreturn
+        cfg = Cfg(self.image, f, targets, quiet, inline, tuple(sorted(roots)))
         self._certain(cfg, f)
         return Plan(f, cfg, relative, absolute, stubs | {f.start}, frame, pads)
 
@@ -216,6 +222,11 @@ class Planner:
         for b in cfg.blocks:
             if b.reached and b.end == cfg.end and cfg.end != f.end:
                 raise Refused("its bytes are not all in the file")
+            last = cfg.insn(b.end - 4).op
+            if b.reached and not f.exact and b.end == f.end and (
+                last not in a64.TERMINATORS or last in a64.CONDITIONAL
+            ):
+                raise Refused("its extent is not certain")
             for at in range(b.start, b.end, 4) if b.reached else ():
                 insn = cfg.insn(at)
                 if insn.op in (a64.BL, a64.OUTLINED) and at + insn.imm in f and at + insn.imm != f.start:
