@@ -60,10 +60,12 @@ def main() -> int:
             one(elf, Path(name), args, t)
     print(f"{t['programs']} programs, same output {t['same']}")
     print(
-        f"M5 executed dispatches {t['dispatches']}, distinct (branch, target) {t['pairs']}, outside the recovered set {t['outside']}"
+        f"M5 executed dispatches {t['dispatches']}, distinct (branch, target) {t['pairs']}, "
+        f"outside the recovered set {t['outside']}"
     )
     print(
-        f"M7 functions with tables rewritten {t['done']}/{t['with']}; counters {t['counters']}, wrong {t['wrong']}; loop runs {t['loop']}"
+        f"M7 functions with tables rewritten {t['done']}/{t['with']}; counters {t['counters']}, "
+        f"wrong {t['wrong']}; loop runs {t['loop']}"
     )
     return int(t["outside"] + t["wrong"] + t["programs"] - t["same"] > 0)
 

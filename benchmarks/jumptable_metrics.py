@@ -38,7 +38,8 @@ def score(
             c["missed"] += 1
             if verbose:
                 print(
-                    f"  {elf.name}: missed {t['function']} at {t['branch']:#x}: {row and (row['kind'], row['evidence'])}"
+                    f"  {elf.name}: missed {t['function']} at {t['branch']:#x}: "
+                    f"{row and (row['kind'], row['evidence'])}"
                 )
             continue
         same = all(row[k] == t[k] for k in ("base", "entry_size", "signed", "shift", "anchor"))
@@ -50,7 +51,8 @@ def score(
         c["M2 bounded"] += exact and proven
         if not exact and verbose:
             print(
-                f"  {elf.name}: {t['function']} at {t['branch']:#x}: count {row['count']}, truth {t['count']}; {row['evidence'][:2]}"
+                f"  {elf.name}: {t['function']} at {t['branch']:#x}: count {row['count']}, "
+                f"truth {t['count']}; {row['evidence'][:2]}"
             )
     for branch, row in rows.items():
         if row["kind"] == "plt":

@@ -2,8 +2,9 @@
 
     python benchmarks/jumptable_speed.py ELF...
 
-prints per file: MB of code, seconds per MB of step one (scan and windows), of the whole pipeline, of building the control
-flow graph of *every* function; peak memory; jump tables (proven, guessed), computed gotos, calls, stubs, unknown.
+prints per file: MB of code, seconds per MB of step one (scan and windows), of the whole pipeline, of building the
+control flow graph of *every* function; peak memory; jump tables (proven, guessed), computed gotos, calls, stubs,
+unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def timed(action: object) -> tuple[object, float]:
 
 def main() -> int:
     print(
-        f"{'file':22} {'MB':>5} {'step1':>6} {'all':>6} {'graphs':>6} s/MB {'RSS MB':>6}  {'br':>5} {'tables':>6} {'proven':>6} "
+        f"{'file':22} {'MB':>5} {'step1':>6} {'all':>6} {'graphs':>6} s/MB {'RSS MB':>6}  {'br':>5} {'tables':>6} "
+        f"{'proven':>6} "
         f"{'goto':>5} {'calls':>5} {'stubs':>5} {'unknown':>7}"
     )
     branches = unknown = 0
@@ -53,11 +55,13 @@ def main() -> int:
         stubs = kinds["veneer"] + kinds["fixed address"] + kinds["return"]
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(
-            f"{Path(name).name:22} {mb:5.1f} {one / mb:6.2f} {whole / mb:6.2f} {graphs / mb:6.2f}      {rss:6}  {count:5} "
+            f"{Path(name).name:22} {mb:5.1f} {one / mb:6.2f} {whole / mb:6.2f} {graphs / mb:6.2f}      {rss:6}  "
+            f"{count:5} "
             f"{kinds['jump table']:6} {proven:6} {kinds['computed goto']:5} {calls:5} {stubs:5} {kinds['unknown']:7}"
         )
     print(
-        f"{branches} indirect branches outside PLT sections, {100 - 100 * unknown / max(1, branches):.2f} % other than unknown"
+        f"{branches} indirect branches outside PLT sections, "
+        f"{100 - 100 * unknown / max(1, branches):.2f} % other than unknown"
     )
     return 0
 

@@ -147,14 +147,15 @@ def available(config: Config) -> bool:
 
 
 def truth_section(assembly: str, tables: list) -> str:
-    """Adds `.jttruth`: per dispatch eight words (branch, table, anchor, count, size, signed, shift, owner) and its targets."""
+    """Adds `.jttruth`: per dispatch branch, table, anchor, count, size, signed, shift, owner; then its targets."""
     lines = assembly.splitlines()
     marks: dict[int, list[str]] = {}
     rows = ['\t.section\t.jttruth,"",%progbits']
     for n, t in enumerate(tables):
         marks.setdefault(t.branch_line, []).append(f".Ltruth{n}:")
         rows += [
-            f"\t.xword\t.Ltruth{n}, {t.label}, {t.anchor}, {len(t.targets)}, {t.size}, {int(t.signed)}, {t.shift}, {t.function}"
+            f"\t.xword\t.Ltruth{n}, {t.label}, {t.anchor}, {len(t.targets)}, {t.size}, {int(t.signed)}, {t.shift}, "
+            f"{t.function}"
         ]
         rows += [f"\t.xword\t{x}" for x in t.targets]
     out: list[str] = []

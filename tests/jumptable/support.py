@@ -90,3 +90,29 @@ class Run:
 
     def counters(self, addr: int, count: int) -> list[int]:
         return list(struct.unpack(f"<{count}Q", bytes(self._uc.mem_read(self.bias + addr, 8 * count))))
+
+
+def call(raw: bytes, addr: int, argument: int) -> int:
+    """Calls one function `u32 f(u32)` of a fixed-address program under Unicorn; its result (-1: it crashed)."""
+    import unicorn
+    from unicorn import arm64_const as reg
+
+    image = Image(raw, "program")
+    uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
+    pages = {p for s in image.segments for p in range(s.addr & ~0xFFFF, s.addr + s.size, 0x10000)}
+    for page in pages:
+        uc.mem_map(page, 0x10000)
+    for s in image.segments:
+        uc.mem_write(s.addr, raw[s.offset : s.offset + s.filesz])
+    uc.mem_map(0x7F0000000000, 0x100000)
+    stack, back = 0x7F00000F0000, 0x7F0000000000
+    uc.reg_write(reg.UC_ARM64_REG_CPACR_EL1, 3 << 20)
+    uc.reg_write(reg.UC_ARM64_REG_SP, stack)
+    uc.reg_write(reg.UC_ARM64_REG_X0, argument & 0xFFFFFFFF)
+    uc.reg_write(reg.UC_ARM64_REG_X30, back)
+    try:
+        uc.emu_start(addr, back, count=10000)
+    except unicorn.UcError:
+        return -1
+    assert uc.reg_read(reg.UC_ARM64_REG_SP) == stack
+    return int(uc.reg_read(reg.UC_ARM64_REG_X0)) & 0xFFFFFFFF

@@ -1,5 +1,6 @@
 """The parts by themselves: words, ranges, layout, records, errors."""
 
+# ruff: noqa: E501  (assembly)
 from __future__ import annotations
 
 import doctest

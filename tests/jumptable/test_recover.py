@@ -47,7 +47,7 @@ def test_pointer_calls_and_computed_gotos_of_compilers(name: str) -> None:
 
 
 def test_a_dead_compare_bounds_and_a_lost_one_does_not() -> None:
-    """`proven` means that a compare or mask gave the count; a switch with an unreachable default can only be guessed."""
+    """`proven` means that a compare or mask gave the count; an unreachable default leaves only a guess."""
     found = recover(Image(elf("clang-16-Oz"), "clang"))
     by = {t.function.name: t for t in found.tables}
     assert by["pos_dense0"].confidence == "proven" and by["pos_dense0"].sizes.source == "compare"

@@ -1,4 +1,4 @@
-"""Rewritten programs run, with everything that moved destroyed at its old place (Unicorn; qemu-user where installed)."""
+"""Rewritten programs run, with all that moved destroyed at its old place (Unicorn; qemu-user where installed)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bpfbench.jumptable.image import Image
 from bpfbench.jumptable.instrument import Profile
 from bpfbench.jumptable.rewrite import rewrite
 
-from .support import CORPUS, GALLERY, Run, elf
+from .support import CORPUS, GALLERY, Run, call, elf
 
 pytest.importorskip("unicorn", reason="unicorn is not installed: pip install unicorn")
 
@@ -25,6 +25,19 @@ def test_reversed_and_poisoned_programs_print_the_same(name: str, tmp_path: Path
     assert report.with_tables == report.with_tables_done > 0 and report.poisoned > 0
     after = Run((tmp_path / "out").read_bytes())
     assert (after.output, after.status) == (before.output, before.status) and before.status == 0
+
+
+@pytest.mark.parametrize(
+    "function", ["pos_G1_t7", "pos_C2_t10", "pos_S4_t11", "pos_M2_t8", "pos_Xp_t9", "pos_C1_split"]
+)
+def test_single_functions_agree_beyond_both_ends(function: str, tmp_path: Path) -> None:
+    """Old and new body, called alone: all indices, the default on both sides, and the stack pointer afterwards."""
+    report = rewrite(Image(elf("gallery"), "gallery"), tmp_path / "out", "random")
+    new = (tmp_path / "out").read_bytes()
+    old = {s.name: s.addr for s in Image(elf("gallery")).symbols}[function]
+    for i in (*range(13), -1, 1 << 31):
+        want = call(elf("gallery"), old, i)
+        assert want > 0 and call(new, report.rewritten[old], i) == want, i
 
 
 @pytest.mark.parametrize("name", ["gallery-bti", "gcc-12-Os-pie", "clang-22-O2-faarch64-jump-table-hardening"])
