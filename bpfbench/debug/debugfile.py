@@ -18,7 +18,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, final
 
-from bpfbench.debug.dwarf import Dwarf, FunctionInfo, LineRow, Variable
+from bpfbench.debug.dwarf import DebugFunction, Dwarf, LineRow, Variable
 from bpfbench.debug.elf_image import (
     ET_EXEC,
     SHF_ALLOC,
@@ -56,7 +56,7 @@ class Described:
     __slots__ = ("target", "code", "address", "functions", "rows", "name", "listing_name", "listing")
 
     def __init__(
-        self, target: DebugTarget, code: bytes, address: int, functions: list[FunctionInfo], rows: list[LineRow],
+        self, target: DebugTarget, code: bytes, address: int, functions: list[DebugFunction], rows: list[LineRow],
         name: str, listing_name: str, listing: str,
     ) -> None:  # fmt: skip
         self.target = target
@@ -125,12 +125,12 @@ def describe(
     listing_name = f"{_symbol(program.name)}.bpf"
     at_slot, listing = _lines(program, listing_name)
     rows: list[LineRow] = []
-    functions: list[FunctionInfo] = []
+    functions: list[DebugFunction] = []
     for region in code.functions:
         first = _origin(region.function.start, origin)
         file, line, _ = at_slot[min(first, len(at_slot) - 1)]
         name = _function_name(program, region.function.index, first)
-        functions.append(FunctionInfo(name, address + region.start, region.length, file, line, _frame(code,
+        functions.append(DebugFunction(name, address + region.start, region.length, file, line, _frame(code,
                          region.start, region.start + region.length, region.layout.steps)))  # fmt: skip
         functions[-1].variables = _variables(target, code, region.start, region.length, address, first, origin,
                                              [v for v in variables if v.function == name])  # fmt: skip

@@ -83,7 +83,7 @@ class Variable:
 
 
 @final
-class FunctionInfo:
+class DebugFunction:
     """One function: where it is, where its source begins, the steps of its frame (addresses from its start)."""
 
     __slots__ = ("name", "address", "length", "file", "line", "steps", "variables")
@@ -135,7 +135,7 @@ class Dwarf:
     __slots__ = ("target", "functions", "rows", "name", "folder", "files", "order", "address_form")
 
     def __init__(
-        self, target: DebugTarget, functions: list[FunctionInfo], rows: list[LineRow], name: str, folder: str
+        self, target: DebugTarget, functions: list[DebugFunction], rows: list[LineRow], name: str, folder: str
     ) -> None:
         self.target = target
         self.functions = functions

@@ -17,7 +17,7 @@ from bpfbench.program.cfg import Cfg
 from bpfbench.program.iteration import COMPARISON, Condition, Iteration
 from bpfbench.program.terms import ALU, CONST, EXTEND, HEADER, OTHER, Term, evaluate, leaves, variable_name
 
-STEP_LIMIT: Final = 1 << 16        # iterations that are followed number by number
+STEP_LIMIT: Final = 1 << 14        # iterations that are followed number by number
 _SIGNED: Final = (ops.JSGT, ops.JSGE, ops.JSLT, ops.JSLE)
 _UNSIGNED: Final = {ops.JSGT: ops.JGT, ops.JSGE: ops.JGE, ops.JSLT: ops.JLT, ops.JSLE: ops.JLE}
 OPPOSITE: Final = {ops.JEQ: ops.JNE, ops.JNE: ops.JEQ, ops.JGT: ops.JLE, ops.JLE: ops.JGT, ops.JGE: ops.JLT,
