@@ -1,6 +1,6 @@
 """Generated code against recordings of real Linux JITs, byte for byte outside relocations.
 
-    python tests/parity_jit.py [--target T] [--show N] [--recordings DIR]
+    python tests/parity_jit.py [--target T] [--show N] [--verify] [--recordings DIR]
 
 Every program of every recording is compiled from `xlated`; an image counts as equal when it has the same length, the
 same function lengths, and the same bytes except those that a relocation names.  Exit status 1 if any differs.
@@ -14,10 +14,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bpfbench as bb
 from bpfbench.errors import BpfbenchError
 from bpfbench.jit import Code, jit_record
 from bpfbench.machine.pattern import Machine
@@ -73,7 +74,9 @@ def show(code: Code | None, record: dict[str, Any], machine: Machine | None) -> 
         print(f"  {'  ' if left.split()[1:2] == right.split()[1:2] else '* '}{left:60} | {right}")
 
 
-def compare(name: str, folder: Path, shown: int = 0, limit: int = 0) -> tuple[int, int, list[str]]:
+def compare(
+    name: str, folder: Path, shown: int = 0, limit: int = 0, verify: Callable[..., object] | None = None
+) -> tuple[int, int, list[str]]:
     """(equal, all, differences) of one recording."""
     target, kernel = FILES[name]
     equal = total = 0
@@ -84,7 +87,7 @@ def compare(name: str, folder: Path, shown: int = 0, limit: int = 0) -> tuple[in
         total += 1
         code = None
         try:
-            code = jit_record(record, target, kernel)
+            code = jit_record(record, target, kernel, verify)
             found = difference(code, record)
         except BpfbenchError as error:
             found = str(error)
@@ -104,6 +107,7 @@ def main() -> int:
     parser.add_argument("--target", help="only recordings whose name contains this")
     parser.add_argument("--show", type=int, default=0, help="print the first N differences side by side")
     parser.add_argument("--limit", type=int, default=0, help="only the first N programs of each")
+    parser.add_argument("--verify", action="store_true", help="take stack depths from verifying `insns`, as the CLI does")
     parser.add_argument("--recordings", help="folder that holds kernel-jit/")
     options = parser.parse_args()
     folder = recordings_folder(options.recordings)
@@ -118,7 +122,7 @@ def main() -> int:
             missing = True
             continue
         started = time.perf_counter()
-        equal, total, differences = compare(name, folder, options.show, options.limit)
+        equal, total, differences = compare(name, folder, options.show, options.limit, bb.verify if options.verify else None)
         took = time.perf_counter() - started
         print(f"{name:24} {equal:6} {total:6} {100 * equal / max(total, 1):7.2f}% {took:8.1f}", flush=True)
         for line in differences[: 3 if not options.show else 0]:

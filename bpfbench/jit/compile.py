@@ -24,6 +24,7 @@ from bpfbench.profiles import profile
 from bpfbench.program.program import Program
 
 MAX_REGISTER = 11
+RECORDED_TYPE = "socket_filter"         # what recordings that name no type were loaded as
 PRIVATE_STACK_MIN = 64
 PRIVATE_STACK_TYPES = ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
 
@@ -179,7 +180,7 @@ def jit_record(
     """
     if not isinstance(record, Mapping):
         raise UsageError("a record must be a JSON object")
-    prog = Program.from_json(record)
+    prog = Program.from_json({"prog_type": RECORDED_TYPE, **record} if "xlated" in record else record)
     text = record.get("xlated")
     if text is None:
         return compile_program(prog, target, kernel, verify(prog, kernel=kernel) if verify else None, features=features)
