@@ -252,6 +252,8 @@ def must_be_accepted(prog: Program, verification: Any) -> None:
         from bpfbench.verifier.verification import verify
 
         verification = verify(prog)
+    if getattr(verification, "program", prog) != prog:
+        raise ExecuteError(f"program {prog.name!r} is not run natively: the verification is of another program")
     if not getattr(verification, "accepted", False):
         reason = getattr(getattr(verification, "rejection", None), "message", "") or "not accepted"
         raise ExecuteError(f"program {prog.name!r} is not run natively: the verifier refuses it: {reason}")

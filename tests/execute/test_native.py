@@ -20,6 +20,11 @@ def test_a_refused_program_does_not_run() -> None:
         native.run(bb.assemble("exit"))
 
 
+def test_a_verification_of_another_program_does_not_count() -> None:
+    with pytest.raises(ExecuteError, match="of another program"):
+        native.run(bb.assemble("r0 = 3\nexit"), verification=bb.verify(bb.assemble("r0 = 2\nexit")))
+
+
 def test_an_accepted_program_runs() -> None:
     assert native.run(bb.assemble("r0 = 2\nexit")).r0 == 2
 

@@ -12,6 +12,7 @@ from bpfbench.interp.map_kinds import PerfEvents, StackTraces
 from bpfbench.interp.runtime import Runtime
 from bpfbench.interp.trap import ProgramFault
 
+KERNEL_FUNCTION: Final = 0xFFFF_FFFF_8100_0000      # stands for the traced function: the start of kernel text
 CURRENT_CPU: Final = U32_MAX         # BPF_F_CURRENT_CPU, also the mask of the index
 CTX_LEN: Final = 0xFFFFF << 32       # BPF_F_CTXLEN_MASK
 
@@ -88,7 +89,7 @@ def get_stackid(rt: Runtime, ctx: int, address: int, flags: int) -> int:
     if not isinstance(target, StackTraces):
         raise ProgramFault("helper", f"map {target.name} holds no stack traces")
     rt.notes.append("bpf_get_stackid: the interpreter has no kernel stack; one entry stands for it")
-    target.stacks[0] = rt.object("kernel function", 8).to_bytes(8, "little").ljust(target.value_size, b"\0")
+    target.stacks[0] = KERNEL_FUNCTION.to_bytes(8, "little").ljust(target.value_size, b"\0")
     return 0
 
 
@@ -98,13 +99,13 @@ def get_stack(rt: Runtime, ctx: int, out: int, size: int, flags: int) -> int:
         rt.memory.write(out, bytes(size))
         return -EINVAL
     rt.notes.append("bpf_get_stack: the interpreter has no kernel stack; one entry stands for it")
-    rt.memory.write(out, rt.object("kernel function", 8).to_bytes(8, "little").ljust(size, b"\0")[:size])
+    rt.memory.write(out, KERNEL_FUNCTION.to_bytes(8, "little").ljust(size, b"\0")[:size])
     return min(size, 8)
 
 
 # ------------------------------------------------------------------------------------------------- the traced function
 def get_func_ip(rt: Runtime, ctx: int) -> int:
-    return rt.object("kernel function", 8)
+    return KERNEL_FUNCTION
 
 
 def get_func_arg(rt: Runtime, ctx: int, index: int, out: int) -> int:
