@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("--target", help="only recordings whose name contains this")
     parser.add_argument("--show", type=int, default=0, help="print the first N differences side by side")
     parser.add_argument("--limit", type=int, default=0, help="only the first N programs of each")
-    parser.add_argument("--verify", action="store_true", help="take stack depths from verifying `insns`, as the CLI does")
+    parser.add_argument("--verify", action="store_true", help="take the facts from verifying, as the CLI does")
     parser.add_argument("--recordings", help="folder that holds kernel-jit/")
     options = parser.parse_args()
     folder = recordings_folder(options.recordings)
@@ -122,7 +122,8 @@ def main() -> int:
             missing = True
             continue
         started = time.perf_counter()
-        equal, total, differences = compare(name, folder, options.show, options.limit, bb.verify if options.verify else None)
+        verify = bb.verify if options.verify else None
+        equal, total, differences = compare(name, folder, options.show, options.limit, verify)
         took = time.perf_counter() - started
         print(f"{name:24} {equal:6} {total:6} {100 * equal / max(total, 1):7.2f}% {took:8.1f}", flush=True)
         for line in differences[: 3 if not options.show else 0]:
