@@ -69,7 +69,7 @@ def fix_calls(body: Body, prog: Program, hints: Hints, layout: KernelLayout, ver
 def _tail_call(hint: Hint, hints: Hints, pokes: list[str]) -> list[Line]:
     view, key = hint.map, hint.map_key
     known = view is not None and not hint.map_poisoned
-    if hints.privileged and known and key not in (KEY_POISONED, KEY_UNKNOWN):
+    if hints.privileged and hints.bypass_v1 and known and key not in (KEY_POISONED, KEY_UNKNOWN):
         assert view is not None
         pokes.append(f"map {view.index} index {key}")
         return [Line(op(0x85, 0, 0, 0, TAIL_CALL))]
