@@ -14,7 +14,8 @@ What the kernel's code generator refuses (bpf-to-bpf calls, atomics; before 6.7 
 all the same: a shift-and-subtract routine behind the epilogue, and load-exclusive loops.  The kernel's shifts by a
 register do not mask the amount; with the feature `masked_shifts` (profile `bpfbench`) they do.
 
-Sources: arch/arm/net/bpf_jit_32.c and .h of Linux 6.1 and 6.12; Procedure Call Standard for the Arm Architecture.
+Sources: arch/arm/net/bpf_jit_32.c and .h of Linux 6.1 and 6.12 (later kernels are taken to be like 6.12);
+Procedure Call Standard for the Arm Architecture.
 """
 
 from __future__ import annotations

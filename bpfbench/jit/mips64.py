@@ -13,7 +13,8 @@ hence each is a relocation against the place of the image.
 
 Signed division, sign-extending moves and loads and bpf-to-bpf calls are our own: the kernel's generator has none.
 
-Sources: arch/mips/net/bpf_jit_comp.c, bpf_jit_comp64.c of Linux 6.1 and 6.12; MIPS n64 ABI.
+Sources: arch/mips/net/bpf_jit_comp.c, bpf_jit_comp64.c of Linux 6.1 and 6.12 (later kernels
+are taken to be like 6.12); MIPS n64 ABI.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ pointer, in the 288 bytes the ABI protects.  A conditional branch always takes t
 an inverted branch over a long one, so no distance changes a size.  Helpers are reached relative to the kernel's TOC,
 whose address the prologue loads into r2 from the per-CPU area that r13 points to.
 
-Sources: arch/powerpc/net/bpf_jit.h, bpf_jit_comp.c, bpf_jit_comp64.c of Linux 6.1 and 6.12; 64-Bit ELF V2 ABI.
+Sources: arch/powerpc/net/bpf_jit.h, bpf_jit_comp.c, bpf_jit_comp64.c of Linux 6.1 and 6.12 (later
+kernels are taken to be like 6.12); 64-Bit ELF V2 ABI.
 """
 
 from __future__ import annotations
