@@ -46,7 +46,7 @@ class Observer:
         """A loop was closed: the state equals one that is still being walked."""
 
     def end(self, step: int, pc: int, state: State) -> None:
-        """The path reached the end of the program."""
+        """The path is over: at the end of the program, by pruning, or because speculation stops."""
 
     def reject(self, step: int, pc: int, message: str, state: State | None) -> None:
         """The program is refused."""
