@@ -30,11 +30,14 @@ from unicorn import (  # type: ignore[attr-defined]
 
 from bpfbench.errors import BpfbenchError, ExecuteError, NotSupported
 from bpfbench.execute.host_memory import HostMemory, sync
+from bpfbench.execute.prepare import Prepared
 from bpfbench.execute.shared import Calls, compile_for, map_symbol, symbol_number
 from bpfbench.execute.snapshot import give, moved, take
 from bpfbench.interp.machine import Result
 from bpfbench.interp.runtime import ContextGiven, Maps, Runtime, surroundings
 from bpfbench.interp.trap import Trap
+from bpfbench.isa.text import format_insn
+from bpfbench.jit.code import Code
 from bpfbench.jit.link import link
 from bpfbench.program.program import Program
 
@@ -50,14 +53,14 @@ MIPS_COUNT: Final = 1 << 40
 
 @final
 class Host:
-    """A row: Unicorn's `arch`, `mode`, `cpu` (None: its default) · argument, return, stack and link registers · the
-    return instruction · whether the link register is the stack (x86)."""
+    """A row: Unicorn's `arch`, `mode`, `cpu` (None: its default) · argument, return, stack, link registers (None: the
+    return address is on the stack) · the return instruction · further registers · program counter."""
 
-    __slots__ = ("arch", "mode", "cpu", "args", "ret", "sp", "link", "back", "extra")
+    __slots__ = ("arch", "mode", "cpu", "args", "ret", "sp", "link", "back", "extra", "pc")
 
     def __init__(
         self, arch: int, mode: int, cpu: int | None, args: list[int], ret: int, sp: int, link: int | None, back: str,
-        extra: list[int],
+        extra: list[int], pc: int,
     ) -> None:  # fmt: skip
         self.arch = arch
         self.mode = mode
@@ -68,6 +71,7 @@ class Host:
         self.link = link
         self.back = bytes.fromhex(back)
         self.extra = extra
+        self.pc = pc
 
 
 def _range(first: int, count: int) -> list[int]:
@@ -81,29 +85,29 @@ MACHINES: Final[dict[str, Host]] = {
     "x86_64": Host(
         unicorn.UC_ARCH_X86, unicorn.UC_MODE_64, None,
         [_X.UC_X86_REG_RDI, _X.UC_X86_REG_RSI, _X.UC_X86_REG_RDX, _X.UC_X86_REG_RCX, _X.UC_X86_REG_R8],
-        _X.UC_X86_REG_RAX, _X.UC_X86_REG_RSP, None, "c3", [],
+        _X.UC_X86_REG_RAX, _X.UC_X86_REG_RSP, None, "c3", [], _X.UC_X86_REG_RIP,
     ),
     "aarch64": Host(
         unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM, _A64.UC_CPU_ARM64_MAX, _range(_A64.UC_ARM64_REG_X0, 5),
-        _A64.UC_ARM64_REG_X0, _A64.UC_ARM64_REG_SP, _A64.UC_ARM64_REG_X30, "c0035fd6", [],
+        _A64.UC_ARM64_REG_X0, _A64.UC_ARM64_REG_SP, _A64.UC_ARM64_REG_X30, "c0035fd6", [], _A64.UC_ARM64_REG_PC,
     ),
     "arm": Host(
         unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM, _A.UC_CPU_ARM_CORTEX_A15, _range(_A.UC_ARM_REG_R0, 4),
-        _A.UC_ARM_REG_R0, _A.UC_ARM_REG_SP, _A.UC_ARM_REG_LR, "1eff2fe1", [_A.UC_ARM_REG_R1],
+        _A.UC_ARM_REG_R0, _A.UC_ARM_REG_SP, _A.UC_ARM_REG_LR, "1eff2fe1", [_A.UC_ARM_REG_R1], _A.UC_ARM_REG_PC,
     ),
     "mips64": Host(
         unicorn.UC_ARCH_MIPS, unicorn.UC_MODE_MIPS64 | unicorn.UC_MODE_LITTLE_ENDIAN, _M.UC_CPU_MIPS64_I6400,
         _range(_M.UC_MIPS_REG_4, 5), _M.UC_MIPS_REG_2, _M.UC_MIPS_REG_29, _M.UC_MIPS_REG_31, "0900e00300000000",
-        [_M.UC_MIPS_REG_25],
+        [_M.UC_MIPS_REG_25], _M.UC_MIPS_REG_PC,
     ),
     "ppc64": Host(
         unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN, None,
         _range(_P.UC_PPC_REG_3, 5), _P.UC_PPC_REG_3, _P.UC_PPC_REG_1, _P.UC_PPC_REG_LR, "2000804e",
-        [_P.UC_PPC_REG_13, _P.UC_PPC_REG_MSR, _P.UC_PPC_REG_12, _P.UC_PPC_REG_PC],
+        [_P.UC_PPC_REG_13, _P.UC_PPC_REG_MSR, _P.UC_PPC_REG_12, _P.UC_PPC_REG_PC], _P.UC_PPC_REG_PC,
     ),
     "riscv64": Host(
         unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64, None, _range(_R.UC_RISCV_REG_A0, 5), _R.UC_RISCV_REG_A0,
-        _R.UC_RISCV_REG_SP, _R.UC_RISCV_REG_RA, "67800000", [],
+        _R.UC_RISCV_REG_SP, _R.UC_RISCV_REG_RA, "67800000", [], _R.UC_RISCV_REG_PC,
     ),
 }  # fmt: skip
 
@@ -121,6 +125,8 @@ class Emulator:
         self.numbers: dict[int, int] = {}          # callout address -> call number
         self.callouts: dict[str, int] = {}         # symbol -> callout address
         self.images: dict[int, int] = {}           # id of a program -> address of its entry
+        self.placed: list[tuple[int, Code, Prepared, Program]] = []
+        self.invalid: tuple[int, int] = (-1, 0)    # address and size of the access that failed last
         self.next_image = IMAGE
         self.done = CALLOUTS + CALLOUT_ROOM - CALLOUT_STEP
         self.executed = 0
@@ -147,6 +153,7 @@ class Emulator:
         assert isinstance(memory, HostMemory)
         for address, room, pointer in memory.mapped:
             uc.mem_map_ptr(address, room, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE, pointer)
+        uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._note_invalid)
         memory.placed = lambda address, room, pointer: uc.mem_map_ptr(
             address, room, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE, pointer
         )
@@ -166,6 +173,7 @@ class Emulator:
         self.uc.mem_write(base, linked.bytes)
         self.next_image = base + len(linked.bytes) + 0xFFF & ~0xFFF
         self.images[id(program)] = linked.entry
+        self.placed.append((base, code, prepared, program))
         if self.target == "ppc64":
             self.uc.mem_write(TOC_CELL + 16, base.to_bytes(8, "little"))
         return linked.entry
@@ -283,17 +291,45 @@ class Emulator:
         try:
             value = self.calls.answer(number, self._taken())
         except UcError as error:
-            self.calls.fault = self.calls.fault or self._trap(error)
+            self.calls.fault = self.calls.fault or self.trap(error)
             value = 0
         if self.calls.fault is not None or self.calls.error is not None:
+            if self.calls.fault is not None and self.calls.fault.pc < 0:
+                self.calls.fault.pc, self.calls.fault.insn = self._call_site()
             uc.emu_stop()
             return
         uc.reg_write(self.host.ret, value & 0xFFFF_FFFF if self.target == "arm" else value)
         if self.target == "arm":
             uc.reg_write(self.host.extra[0], value >> 32)
 
-    def _trap(self, error: Any) -> Trap:
-        return Trap("memory", f"native code of {self.target} stopped: {error}")
+    # -------------------------------------------------------------------------------------------------- what went wrong
+    def trap(self, error: Any) -> Trap:
+        """The trap for what Unicorn stopped at."""
+        pc, text = self._slot(int(self.uc.reg_read(self.host.pc)))
+        address, size = self.invalid
+        if address < 0:
+            return Trap("opcode", f"native code of {self.target} stopped: {error}", pc, insn=text)
+        return self.runtime.memory.fault("memory", "access", address, size).at(pc, text)
+
+    def _slot(self, address: int) -> tuple[int, str]:
+        """The slot of the program as it was given that native code at `address` belongs to, and its text; (-1, "")."""
+        for base, code, prepared, program in self.placed:
+            for span in code.spans:
+                if base + span.start <= address < base + span.end and span.pc >= 0:
+                    pc = prepared.origin[span.pc]
+                    insn = program.insns[pc]
+                    return pc, format_insn(insn) if insn is not None else ""
+        return -1, ""
+
+    def _call_site(self) -> tuple[int, str]:
+        """The slot whose native code has made the call that is being answered."""
+        uc, host = self.uc, self.host
+        back = int.from_bytes(uc.mem_read(uc.reg_read(host.sp), 8), "little") if host.link is None else 0
+        return self._slot((back or int(uc.reg_read(host.link))) - 1)
+
+    def _note_invalid(self, uc: Any, kind: int, address: int, size: int, value: int, unused: Any) -> bool:
+        self.invalid = (address, size)
+        return False
 
 
 def run(
@@ -316,7 +352,7 @@ def run(
     try:
         r0 = emulator.start()
     except UcError as error:
-        trap = emulator._trap(error)
+        trap = emulator.trap(error)
     except BpfbenchError:
         memory.placed = None
         memory.close()

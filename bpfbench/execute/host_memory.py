@@ -84,6 +84,14 @@ class HostMemory(Memory):
         return region
 
 
+    def find(self, addr: int) -> Region | None:
+        """As in `Memory`; an address in the page behind or before a region belongs to it as well."""
+        for near in (addr, addr - PAGE, addr + PAGE):
+            region = super().find(near)
+            if region is not None:
+                return region
+        return None
+
     def close(self) -> None:
         """Unmap everything; no region may be used afterwards."""
         self.pages.clear()

@@ -27,6 +27,8 @@ PAGE_BITS: Final = 32
 FIRST_ADDR: Final = 0xFFFF_8880_0000_0000      # where x86-64 Linux maps memory (Documentation/arch/x86/x86_64/mm.rst)
 INSET: Final = 0x1000_0000                     # distance of a region from the start of its page
 
+NULL_REACH: Final = 4096                       # an access this near to 0 is called one through a null pointer
+
 Buffer = bytearray | memoryview
 
 
@@ -183,7 +185,9 @@ class Memory:
         message = f"{what} of {size} byte{'s' if size != 1 else ''}"
         if region is None:
             small = addr if addr < 1 << 63 else addr - U64_MAX - 1
-            return ProgramFault(kind, message, "NULL" if abs(small) < 4096 else "no region ", small)
+            if abs(small) >= NULL_REACH:
+                return ProgramFault(kind, f"{message} at {addr:#x}")
+            return ProgramFault(kind, message, "NULL", small)
         return ProgramFault(kind, message, region.name, addr - region.origin)
 
 

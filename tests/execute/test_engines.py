@@ -129,9 +129,20 @@ def test_maps_go_on_from_an_earlier_run(engine: str) -> None:
     assert maps is not None and maps["count"][3] == (7).to_bytes(8, "little")
 
 
-def test_an_unmapped_access_is_a_trap_under_emulation() -> None:
-    result = bb.run(bb.assemble("r1 = 0\nr0 = *(u64 *)(r1 + 16)\nexit"), engine="emulate:x86_64")
-    assert result.trap is not None and result.trap.kind == "memory"
+@pytest.mark.parametrize("target", EMULATED)
+def test_a_trap_under_emulation_names_the_instruction_of_the_program(target: str) -> None:
+    """Rewriting and native code lie between; the trap is told in terms of what was given."""
+    text = "r2 = *(u32 *)(r1 + 0)\nr3 = 0\nr3 /= r3\nr0 = *(u64 *)(r2 + 4200)\nexit"
+    trap = bb.run(bb.assemble(text), engine=f"emulate:{target}").trap
+    assert trap is not None
+    assert (trap.kind, trap.pc, trap.region, trap.insn) == ("memory", 3, "packet", "r0 = *(u64 *)(r2 +4200)")
+
+
+@pytest.mark.parametrize("target", EMULATED)
+def test_a_helper_that_fails_names_its_call(target: str) -> None:
+    text = "r1 = 5\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem\nr0 = 0\nexit"
+    trap = bb.run(bb.assemble(text), engine=f"emulate:{target}").trap
+    assert trap is not None and (trap.kind, trap.pc) == ("helper", 3)
 
 
 def test_an_endless_program_is_stopped_under_emulation() -> None:
