@@ -39,10 +39,9 @@ FIXED: Final = "fixed address"
 PLT: Final = "plt"
 VENEER: Final = "veneer"
 RETURN: Final = "return"
-RESUME: Final = "context switch"
 UNKNOWN: Final = "unknown"
 GIVEN: Final = "(given by the caller)"
-KINDS: Final = (JUMP_TABLE, COMPUTED_GOTO, TAIL_CALL, VIRTUAL_CALL, FIXED, PLT, VENEER, RETURN, RESUME, UNKNOWN)
+KINDS: Final = (JUMP_TABLE, COMPUTED_GOTO, TAIL_CALL, VIRTUAL_CALL, FIXED, PLT, VENEER, RETURN, UNKNOWN)
 
 # br Xn little-endian: rn in bits 5..9, 0xd61f0000; with authentication 0xd61f08xx, 0xd71f08xx, 0xd61f0c..
 _BR: Final = re.compile(rb"[\x00\x20\x40\x60\x80\xa0\xc0\xe0][\x00-\x03]\x1f\xd6|.[\x08-\x0f]\x1f[\xd6\xd7]", re.DOTALL)
