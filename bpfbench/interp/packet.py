@@ -22,7 +22,7 @@ XDP_FRAME_SIZE: Final = 40           # sizeof(struct xdp_frame), kept free in fr
 XDP_PAGE: Final = 4096
 SHARED_INFO: Final = 320             # SKB_DATA_ALIGN(sizeof(struct skb_shared_info)), kept free at the page's end
 XDP_MAX_LINEAR: Final = XDP_PAGE - XDP_HEADROOM - SHARED_INFO
-SKB_HEADROOM: Final = 1024
+SKB_HEADROOM: Final = 1 << 15            # twice what one packet can grow by (SKB_MAX_ALLOC)
 SKB_MAX_LEN: Final = 65536 + ETH_HLEN    # MTU of the loopback device and its header
 
 
