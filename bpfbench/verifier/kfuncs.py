@@ -120,19 +120,18 @@ OFFERED: Final[list[tuple[str, str]]] = [
     ("bpf_skb_ct_",                   "xdp sched_cls"),
     ("bpf_ct_",                       "xdp sched_cls"),
     ("bpf_session_",                  "kprobe"),
-    ("bpf_lookup_",                   "tracing"),
-    ("bpf_key_put",                   "tracing"),
     ("bpf_verify_pkcs7",              "tracing"),
     ("",                              _GENERIC),
 ]
+_KEYS: Final = frozenset(("bpf_lookup_user_key", "bpf_lookup_system_key", "bpf_key_put", "bpf_verify_pkcs7_signature"))
 _SUFFIXES: Final = ("__szk", "__sz", "__k", "__opt", "__nullable", "__ign", "__uninit", "__alloc", "__refcounted_kptr",
                     "__str", "__map", "__irq_flag")
 
 
 @final
 class KfuncArg:
-    """One argument: `name` in C, `kind` (scalar or pointer), `struct` it points to, `size` in bytes of what it points to
-    or is (0: unknown), `suffix` of the name ("__sz", … or "")."""
+    """One argument: `name` in C, `kind` (scalar or pointer), `struct` it points to, `size` in bytes of what it points
+    to or is (0: unknown), `suffix` of the name ("__sz", … or "")."""
 
     __slots__ = ("name", "kind", "struct", "size", "suffix")
 
@@ -187,10 +186,12 @@ def named(btf: Btf, name: str) -> Kfunc | None:
     return prototype(btf, id) if id is not None else None
 
 
-def available(name: str, prog_type: str) -> bool:
+def available(name: str, prog_type: str, version: tuple[int, int] = (6, 18)) -> bool:
     """Whether programs of that type may call the function ("calling kernel function %s is not allowed" when not)."""
     if name not in FLAGS:
         return False
+    if name in _KEYS and version < (6, 17):
+        return _GROUPS.get(prog_type) == "tracing"
     types = next(types for prefix, types in OFFERED if name.startswith(prefix))
     return types == _ALL or _GROUPS.get(prog_type, prog_type) in types.split()
 
