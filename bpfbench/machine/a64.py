@@ -198,6 +198,7 @@ def _memory() -> list[Encoding]:
             rows += [
                 Pattern(f"{stem}{count}_i", f"{size} 111001 {opc} {imm} rn:5 rt:5", f"{word} {{rt:{rt}}}, [{{rn:xs}}{{imm:o}}]"),
                 Pattern(f"{stem}{count}_r", f"{size} 111000 {opc} 1 rm:5 011 0 10 rn:5 rt:5", f"{word} {{rt:{rt}}}, [{{rn:xs}}, {{rm:x}}]"),
+                Pattern(f"{stem}{count}_rx", f"{size} 111000 {opc} 1 rm:5 111 0 10 rn:5 rt:5", f"{word} {{rt:{rt}}}, [{{rn:xs}}, {{rm:x}}, sxtx]"),
             ]
         rows += [
             Pattern(f"ldar{count}", f"{size} 001000 110 11111 1 11111 rn:5 rt:5", f"ldar{suffix} {{rt:{r}}}, [{{rn:xs}}]"),
