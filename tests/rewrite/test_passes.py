@@ -153,3 +153,12 @@ def test_refused_programs_are_not_rewritten() -> None:
 def test_an_unknown_layout_says_so() -> None:
     with pytest.raises(NotSupported, match="give a BTF"):
         rewrite(bb.assemble("r0 = *(u32 *)(r1 +12)\nexit", type="xdp"), "linux-6.1")
+
+
+def test_unprivileged_programs_keep_dead_code_as_traps_and_mask_their_offsets() -> None:
+    text = (".map m hash 8 48 1\n*(u64 *)(r10 -8) = 0\nr2 = r10\nr2 += -8\nr1 = map[m]\ncall map_lookup_elem\n"
+            "if r0 == 0 goto out\nr1 = *(u64 *)(r0 +0)\nr1 &= 7\nr0 += r1\nr0 = *(u8 *)(r0 +0)\nout: r0 = 0\nexit")  # fmt: skip
+    done = rewrite(bb.verify(bb.assemble(text), privileged=False))
+    lines = [format_insn(insn) for insn in done.insns if insn is not None]
+    at = lines.index("r11 -= r1")
+    assert lines[at + 1 : at + 6] == ["r11 |= r1", "r11 = -r11", "r11 s>>= 63", "r11 &= r1", "r0 += r11"]
