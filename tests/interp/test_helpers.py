@@ -257,3 +257,63 @@ def test_random_numbers_follow_the_seed() -> None:
 
 def test_the_clock_can_be_given() -> None:
     assert interp.run(from_assembly("call bpf_ktime_get_ns\nexit"), clock=lambda: 12345).r0 == 12345
+
+
+ALIKE = [
+    # type, program: the kernel's test run and the interpreter give the same r0 and packet
+    ("sched_cls", "call bpf_skb_ecn_set_ce\nexit"),
+    ("sched_cls", "r2 = 0\ncall bpf_csum_level\nexit"),
+    ("sched_cls", "r2 = 5\ncall bpf_csum_update\nexit"),
+    ("sched_cls", "call bpf_get_socket_uid\nexit"),
+    ("sched_cls", "call bpf_get_route_realm\nexit"),
+    ("sched_cls", "r2 = 5\nr3 = 1\ncall bpf_skb_set_tstamp\nexit"),
+    ("sched_cls", "r2 = 5\nr3 = 0\ncall bpf_skb_set_tstamp\nexit"),
+    ("sched_cls", "r2 = 0\nr3 = 1\ncall bpf_skb_set_tstamp\nexit"),
+    ("sched_cls", "r2 = 9\nr3 = 2\ncall bpf_skb_set_tstamp\nexit"),
+    ("sched_cls", "r2 = 9\nr3 = 3\ncall bpf_skb_set_tstamp\nexit"),
+    ("sched_cls", "r1 = 1\nr2 = 2\ncall bpf_redirect\nexit"),
+    ("xdp", "r1 = 1\nr2 = 1\ncall bpf_redirect\nexit"),
+    ("xdp", "r1 = 1\nr2 = 0\ncall bpf_redirect\nexit"),
+    ("sched_cls", "*(u32 *)(r10 - 4) = 100\nr2 = 0\nr3 = r10\nr3 += -4\nr4 = 65500\nr5 = 0\ncall bpf_check_mtu\n"
+                  "r1 = *(u32 *)(r10 - 4)\nr0 += r1\nexit"),
+    ("sched_cls", ".map rb ringbuf 0 0 4096\nr1 = rb ll\nr2 = 1\ncall bpf_ringbuf_query\nexit"),
+]  # fmt: skip
+NUMBERS = [
+    b"-12", b"0x1F", b"017", b"  42x", b"9223372036854775808", b"18446744073709551616", b"+5", b"0x", b"08", b"-0",
+]  # fmt: skip
+
+
+def strto(function: str, digits: bytes, base: int) -> str:
+    word = [int.from_bytes(digits.ljust(24, b"\0")[at : at + 8], "little") for at in (0, 8, 16)]
+    stores = "".join(f"r1 = {w} ll\n*(u64 *)(r10 - {64 - 8 * n}) = r1\n" for n, w in enumerate(word))
+    return f"""
+        {stores}
+        *(u64 *)(r10 - 8) = 0
+        r1 = r10
+        r1 += -64
+        r2 = {len(digits)}
+        r3 = {base}
+        r4 = r10
+        r4 += -8
+        call bpf_{function}
+        r1 = *(u64 *)(r10 - 8)
+        r2 = r1
+        r2 >>= 32
+        r1 ^= r2
+        r1 <<= 8
+        r0 &= 255
+        r0 ^= r1
+        exit
+    """
+
+
+def test_the_kernels_helpers_answer_alike(live_kernel: None) -> None:
+    from bpfbench import kernel
+
+    cases = [(kind, text) for kind, text in ALIKE]
+    cases += [("sched_cls", strto(f, d, b)) for f in ("strtol", "strtoul") for d in NUMBERS for b in (0, 8, 10, 16)]
+    for kind, text in cases:
+        prog = from_assembly(text, type=kind)
+        for packet in (IPV4, bytes(64)):
+            mine, theirs = interp.run(prog, packet), kernel.run(prog, packet)
+            assert (mine.trap, mine.retval, mine.data) == (None, theirs.r0, theirs.data), text

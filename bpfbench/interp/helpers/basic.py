@@ -16,6 +16,7 @@ from bpfbench.interp.trap import ProgramFault
 TICK_NS: Final = 4_000_000           # one jiffy at HZ=250
 COMM_SIZE: Final = 16
 PID: Final = os.getpid()             # of the process that began, also for a child that runs native code
+DIGITS: Final = tuple(bytes([c]) for c in b"0123456789abcdef")
 CGROUP_ROOT: Final = 1               # kernfs id of the root cgroup
 
 
@@ -103,27 +104,22 @@ def spin_unlock(rt: Runtime, lock: int) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------------- strings
-def _number(text: bytes, flags: int, signed: bool) -> tuple[int, int] | None:
-    """(value, bytes consumed), or None for what strtol refuses."""
+def _number(text: bytes, base: int) -> tuple[int, bool, int] | None:
+    """(magnitude, negative, bytes consumed), or None without digits (kernel/bpf/helpers.c, __bpf_strtoull)."""
     at = len(text) - len(text.lstrip(b" \t\n\v\f\r"))
-    rest = text[at:]
-    negative = signed and rest[:1] == b"-"
-    if negative:
-        at, rest = at + 1, rest[1:]
-    base = flags & 31
-    if base not in (0, 8, 10, 16):
-        return None
-    if base in (0, 16) and rest[:2].lower() == b"0x" and rest[2:3] and rest[2:3] in b"0123456789abcdefABCDEF":
-        base, at, rest = 16, at + 2, rest[2:]
-    elif base == 0:
-        base = 8 if rest[:1] == b"0" else 10
+    negative = text[at : at + 1] == b"-"
+    at += negative
+    prefixed = text[at : at + 2].lower() == b"0x"
+    if base == 0:
+        hexadecimal = prefixed and text[at + 2 : at + 3].lower() in DIGITS
+        base = 16 if hexadecimal else 8 if text[at : at + 1] == b"0" else 10
+        prefixed = hexadecimal
+    if base == 16 and prefixed:
+        at += 2
     digits = 0
-    while digits < len(rest) and rest[digits : digits + 1].lower() in b"0123456789abcdef"[:base] and rest[digits]:
+    while text[at + digits : at + digits + 1].lower() in DIGITS[:base]:
         digits += 1
-    if not digits:
-        return None
-    value = int(rest[:digits], base)
-    return (-value if negative else value), at + digits
+    return (int(text[at : at + digits], base), negative, at + digits) if digits else None
 
 
 def strtol(rt: Runtime, buf: int, size: int, flags: int, result: int) -> int:
@@ -135,11 +131,18 @@ def strtoul(rt: Runtime, buf: int, size: int, flags: int, result: int) -> int:
 
 
 def _strto(rt: Runtime, buf: int, size: int, flags: int, result: int, signed: bool) -> int:
-    found = None if flags & ~31 else _number(rt.memory.read(buf, size), flags, signed)
+    if flags not in (0, 8, 10, 16):
+        return -EINVAL
+    found = _number(rt.memory.read(buf, size), flags)
     if found is None:
         return -EINVAL
-    value, consumed = found
-    if not (-(1 << 63) <= value < 1 << 63 if signed else value <= U64_MAX):
+    magnitude, negative, consumed = found
+    if magnitude > U64_MAX:
+        return -ERANGE
+    if negative and not signed:
+        return -EINVAL
+    value = -magnitude if negative else magnitude
+    if signed and not -(1 << 63) <= value < 1 << 63:
         return -ERANGE
     rt.memory.write(result, (value & U64_MAX).to_bytes(8, "little"))
     return consumed

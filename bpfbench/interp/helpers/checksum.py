@@ -62,7 +62,7 @@ def replaced_by_difference(check: int, diff: int) -> int:
 
 def replaced2(check: int, old: int, new: int) -> int:
     """The finished checksum after a 16-bit word changed from `old` to `new`."""
-    return ~_add16(_add16(~check & 0xFFFF, ~old & 0xFFFF), new & 0xFFFF) & 0xFFFF
+    return ~add16(add16(~check & 0xFFFF, ~old & 0xFFFF), new & 0xFFFF) & 0xFFFF
 
 
 def replaced4(check: int, old: int, new: int) -> int:
@@ -70,6 +70,7 @@ def replaced4(check: int, old: int, new: int) -> int:
     return fold(add(sub(~check & U32_MAX, old & U32_MAX), new & U32_MAX))
 
 
-def _add16(a: int, b: int) -> int:
+def add16(a: int, b: int) -> int:
+    """Ones' complement sum of two 16-bit numbers."""
     total = a + b
     return (total + (total >> 16)) & 0xFFFF

@@ -7,6 +7,7 @@ from typing import Final
 
 from bpfbench.bits import U32_MAX
 from bpfbench.interp.helpers import checksum
+from bpfbench.interp.helpers.basic import CGROUP_ROOT
 from bpfbench.interp.helpers.row import Row
 from bpfbench.interp.packet import ETH_HLEN, Packet
 from bpfbench.interp.runtime import Runtime, Sk, sign
@@ -313,11 +314,16 @@ def skb_set_tstamp(rt: Runtime, ctx: int, tstamp: int, kind: int) -> int:
     _, skb = skb_of(rt)
     if skb.protocol not in NET_BASE:
         return -95
-    if rt.context is None or kind & U32_MAX > 1 or (kind & U32_MAX == 1) != bool(tstamp):
+    clock = kind & U32_MAX                 # 0 real time, 1 monotonic, 2 TAI; the last two have no time 0
+    if rt.context is None or clock > 2 or clock and not tstamp:
         return -EINVAL
     rt.context.set("tstamp", tstamp)
     rt.context.set("tstamp_type", kind)
     return 0
+
+
+def root_cgroup(rt: Runtime, *arguments: int) -> int:
+    return CGROUP_ROOT
 
 
 def nothing(rt: Runtime, *arguments: int) -> int:
@@ -354,10 +360,9 @@ def _ecn_ipv4(packet: Packet, at: int) -> int:
     tos = packet.get(at + 1, 1)[0]
     if tos & 3 in (0, 3):
         return int(tos & 3 == 3)
-    head = packet.get(at, 20)
-    old = int.from_bytes(head[:2], "little")
-    new = old | 3 << 8
-    check = checksum.replaced2(int.from_bytes(head[10:12], "little"), old, new)
+    check = int.from_bytes(packet.get(at + 10, 2), "little")
+    delta = int.from_bytes((0xFFFB + (tos + 1 & 3)).to_bytes(2, "big"), "little")
+    check = checksum.add16(check, delta)
     packet.put(at + 1, bytes([tos | 3]))
     packet.put(at + 10, check.to_bytes(2, "little"))
     return 1
@@ -390,6 +395,6 @@ ROWS: Final = [
     Row("get_cgroup_classid",       nothing,                    1),
     Row("skb_cgroup_classid",       nothing,                    1),
     Row("get_route_realm",          nothing,                    1),
-    Row("skb_cgroup_id",            nothing,                    1),
+    Row("skb_cgroup_id",            root_cgroup,                1),
     Row("skb_ancestor_cgroup_id",   nothing,                    2),
 ]  # fmt: skip

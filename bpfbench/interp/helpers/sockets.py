@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, ENOENT, EOPNOTSUPP
+from errno import EAFNOSUPPORT, EINVAL, ENODEV, ENOENT, EOPNOTSUPP
 from typing import Final
 
 from bpfbench.bits import U32_MAX
@@ -10,7 +10,7 @@ from bpfbench.interp.helpers.row import Row
 from bpfbench.interp.packet import SKB_MAX_LEN
 from bpfbench.interp.runtime import LOOPBACK, Runtime, sign
 
-FIB_LKUP_RET_NOT_FWDED: Final = 4
+FIB_LKUP_RET_FWD_DISABLED: Final = 5     # this host forwards nothing
 MTU_RET_SUCCESS, MTU_RET_FRAG_NEEDED = 0, 1
 OVERFLOW_UID: Final = 65534
 PARAMS_SIZE: Final = 64              # sizeof(struct bpf_fib_lookup)
@@ -29,7 +29,7 @@ def get_socket_cookie(rt: Runtime, ctx: int) -> int:
 
 
 def get_socket_uid(rt: Runtime, ctx: int) -> int:
-    return OVERFLOW_UID
+    return 0 if rt.skb is not None else OVERFLOW_UID       # a test run's socket belongs to root
 
 
 def refused(rt: Runtime, *arguments: int) -> int:
@@ -47,16 +47,18 @@ def unsupported(rt: Runtime, *arguments: int) -> int:
 def fib_lookup(rt: Runtime, ctx: int, params: int, size: int, flags: int) -> int:
     if sign(size, 32) < PARAMS_SIZE:
         return -EINVAL
-    family = rt.memory.read(params, PARAMS_SIZE)[0]
-    if family not in (2, 10):
-        return -97
-    return FIB_LKUP_RET_NOT_FWDED
+    given = rt.memory.read(params, PARAMS_SIZE)
+    if given[0] not in (2, 10):
+        return -EAFNOSUPPORT
+    if int.from_bytes(given[8:12], "little") != LOOPBACK:
+        return -ENODEV
+    return FIB_LKUP_RET_FWD_DISABLED
 
 
 def check_mtu(rt: Runtime, ctx: int, ifindex: int, mtu_len: int, diff: int, flags: int) -> int:
     """Compare the packet's length, or *mtu_len if given, with the loopback device's MTU."""
     if ifindex & U32_MAX not in (0, LOOPBACK):
-        return -19
+        return -ENODEV
     if flags & ~1 or rt.packet is None:
         return -EINVAL
     mtu = SKB_MAX_LEN - 14
