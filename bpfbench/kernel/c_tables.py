@@ -219,6 +219,14 @@ class Evaluator:
             left = _binary(op, left, right)
 
     def unary(self) -> object:
+        self.depth += 1
+        if self.depth > 150:
+            raise self.wrong("expressions are nested too deeply")
+        value = self._unary()
+        self.depth -= 1
+        return value
+
+    def _unary(self) -> object:
         op = self.peek()
         if op in ("-", "~", "!", "+", "&"):
             self.take()

@@ -20,6 +20,7 @@ _TOKEN: Final = re.compile(
     r'(?P<space>[ \t\f\v]+|\\\n|//[^\n]*|/\*.*?\*/)|(?P<newline>\n)|(?P<id>[A-Za-z_]\w*)'
     r"|(?P<num>\.?\d(?:[\w.])*)|(?P<str>\"(?:\\.|[^\"\\\n])*\")|(?P<char>'(?:\\.|[^'\\\n])+')"
     r"|(?P<op>##|\.\.\.|<<|>>|<=|>=|==|!=|&&|\|\||->|[-+*/%&|^~!<>=?:,.;(){}\[\]#@$`\\])", re.DOTALL)
+_LIMIT: Final = 1_000_000           # tokens of one expansion; the longest file of tables has a tenth
 
 
 @final
@@ -141,8 +142,12 @@ class Preprocessor:
         """Replace macros until none is left (a macro is not expanded inside itself)."""
         out: list[Token] = []
         work = tokens[::-1]
+        steps = 0
         while work:
             token = work.pop()
+            steps += 1
+            if steps > _LIMIT:
+                raise KernelError("macros expand to more than a table can need", Where("", token.line))
             macro = self.macros.get(token.text) if token.kind == "id" else None
             if macro is None or token.text in token.hidden:
                 out.append(token)

@@ -111,9 +111,15 @@ def test_designators_and_instructions() -> None:
         ("BPF_MOV64_IMM(1)", "BPF_MOV64_IMM with 1 arguments"),
         ("{" * 60, "nested too deeply"),
         ('"a" + 1', "not a number"),
-        ("1 << 99999", "shift by 99999"),
+        ("1 << 99999", "shift by 99999"), ("(" * 400 + "1", "nested too deeply"),
     ],
 )
 def test_bad_tables_get_one_clear_error(text: str, message: str) -> None:
     with pytest.raises(KernelError, match=message.replace("(", r"\(")):
         value(text)
+
+
+def test_macros_that_explode_are_stopped() -> None:
+    header = "#define A0 1\n" + "".join(f"#define A{n} A{n - 1} A{n - 1} A{n - 1} A{n - 1}\n" for n in range(1, 16))
+    with pytest.raises(KernelError, match="more than a table can need"):
+        value("{ A15 }", header)
