@@ -138,6 +138,8 @@ def test_passes_show_before_and_after() -> None:
     done = rewrite(bb.assemble("r0 = 1\nif r0 == 2 goto dead\nexit\ndead: r0 = 3\nexit"))
     assert [p.name for p in done.passes] == ["branches", "dead code", "no-ops"]
     assert "|    1 goto pc+0" in done.passes[0].text()
+    assert done.passes[2].notes == "jumps to the next instruction go"
+    assert len(done.as_program()) == 2
 
 
 def test_every_slot_knows_where_it_came_from() -> None:

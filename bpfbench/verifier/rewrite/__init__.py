@@ -23,7 +23,7 @@ Source: kernel/bpf/verifier.c (`bpf_check`, its last third); slides 22, 35.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from bpfbench.elf.btf import Btf
 from bpfbench.errors import VerifierError, Where
@@ -51,16 +51,37 @@ from bpfbench.verifier.verification import Verification, verify
 __all__ = ["Pass", "Rewritten", "rewrite"]
 
 
+NOTES: Final[dict[str, str]] = {
+    "fast calls":     "spills and fills around helpers that keep r1-r5 are blanked",
+    "loops":          "bpf_loop with a known callback becomes a loop",
+    "branches":       "a branch that goes one way only becomes a jump",
+    "dead code":      "what no path reaches goes (unprivileged: becomes a jump to itself)",
+    "no-ops":         "jumps to the next instruction go",
+    "prologue":       "a program that writes packets first gets a private copy",
+    "context":        "fields of contexts and sockets become members of kernel structures",
+    "barriers":       "no speculation past the marked instructions",
+    "division":       "no division by 0, no overflowing quotient",
+    "packet loads":   "ld_abs and ld_ind become calls",
+    "masks":          "offsets beyond the limit are masked to 0 without a branch",
+    "may_goto":       "a counter below the stack bounds the loop",
+    "helper calls":   "numbers become functions; some calls are written out",
+    "may_goto start": "the counters are set at the start of the function",
+    "zero extension": "upper halves are cleared where they are read",
+}
+
+
 @final
 class Pass:
-    """One pass that changed something: its `name`, and the program as (slot, text) `before` and `after`."""
+    """One pass that changed something: its `name`, what it does (`notes`), and the program as (slot, text) `before` and
+    `after`."""
 
-    __slots__ = ("name", "before", "after")
+    __slots__ = ("name", "before", "after", "notes")
 
-    def __init__(self, name: str, before: list[tuple[int, str]], after: list[tuple[int, str]]) -> None:
+    def __init__(self, name: str, before: list[tuple[int, str]], after: list[tuple[int, str]], notes: str) -> None:
         self.name = name
         self.before = before
         self.after = after
+        self.notes = notes
 
     def __repr__(self) -> str:
         return f"Pass({self.name}: {len(self.before)} -> {len(self.after)} instructions)"
@@ -96,6 +117,13 @@ class Rewritten:
         self.pokes = pokes
         self.stack_depths = depths
         self.layout = layout
+
+    def as_program(self) -> Program:
+        """The rewritten slots as a program: same type, maps and name; addresses are still 0."""
+        old = self.program
+        new = Program(self.insns, old.type, old.name, old.license, old.maps, old.attach_type, old.section)
+        new.flags = old.flags
+        return new
 
     def __repr__(self) -> str:
         names = ", ".join(p.name for p in self.passes)
@@ -142,7 +170,7 @@ def rewrite_with(prog: Program, hints: Hints, version: tuple[int, int], machine:
         if pictures:
             after = body.snapshot()
             if after != before:
-                passes.append(Pass(name, before, after))
+                passes.append(Pass(name, before, after, NOTES[name]))
 
     if version >= (6, 12):
         run("fast calls", lambda: fastcall.drop_spills(body, functions))
