@@ -1,8 +1,9 @@
 """The interpreter: registers, frames and the run loop.
 
-`run(program, packet)` lowers the program once (lower.py) and then takes step after step until the program exits, traps
-or has used up its budget.  Frames are the kernel's: at most eight, 512 bytes of stack each; a call saves r6-r9 and the
-frame pointer.  Callbacks (bpf_loop and others) run in a nested loop on the same registers.
+`run(program, packet)` takes step after step until the program exits, traps or has used up its budget; an instruction is
+lowered to its step when control first reaches it (lower.py).  Frames are the kernel's: at most eight, 512 bytes of stack
+each; a call saves r6-r9 and the frame pointer.  Callbacks (bpf_loop and others) run in a nested loop on the same
+registers.
 
     frames   [ main ][ subprogram ][ callback ] …        each with its stack region, r10 = its end
     codes    a tail call replaces the innermost function's program, not the frame
@@ -18,6 +19,7 @@ from typing import Final, final
 from bpfbench.bits import U64_MAX
 from bpfbench.interp.lower import ADDR_SLOT, Place, Step, lower, trap
 from bpfbench.interp.map_kinds import InsnArray, ProgramArray
+from bpfbench.interp.maps import Map
 from bpfbench.interp.memory import Region
 from bpfbench.interp.observe import Observer, Recorder
 from bpfbench.interp.runtime import ContextGiven, Runtime, surroundings
@@ -148,7 +150,7 @@ class Machine:
 
     # ----------------------------------------------------------------------------------------------------- preparation
     def prepare(self, program: Program) -> Code:
-        """The program lowered; each only once."""
+        """The program ready to run; each only once."""
         known = self.codes.get(id(program))
         if known is not None:
             return known
@@ -157,11 +159,8 @@ class Machine:
         maps = self.runtime.maps.link(program.maps)
         steps: list[Step] = []
         for pc, insn in enumerate(program.insns):
-            if insn is None:
-                steps.append(trap("jump", "control reached the second half of a wide instruction"))
-            else:
-                steps.append(lower(insn, Place(self, pc, slots, text.base, maps)))
-        steps.append(trap("jump", "control left the program"))
+            steps.append(HALF if insn is None else _pending(steps, insn, self, pc, slots, text.base, maps))
+        steps.append(OUTSIDE)
         code = Code(program, text, steps)
         text.owner = code
         for target in maps:
@@ -361,6 +360,22 @@ class Machine:
         except ProgramFault:
             return
         observer.access(step, pc, what, region.name, (addr & U64_MAX) - region.origin, size, value)
+
+
+HALF: Final = trap("jump", "control reached the second half of a wide instruction")
+OUTSIDE: Final = trap("jump", "control left the program")
+
+
+def _pending(
+    steps: list[Step], insn: Instruction, machine: Machine, pc: int, slots: int, text: int, maps: list[Map]
+) -> Step:
+    """A step that lowers its instruction when it is first taken, and from then on is what it was lowered to."""
+
+    def run(registers: list[int]) -> int:
+        step = steps[pc] = lower(insn, Place(machine, pc, slots, text, maps))
+        return step(registers)
+
+    return run
 
 
 def load_packet(runtime: Runtime, off: int, size: int) -> int | None:
