@@ -1,8 +1,8 @@
 """The interpreter: registers, frames and the run loop.
 
 `run(program, packet)` takes step after step until the program exits, traps or has used up its budget; an instruction is
-lowered to its step when control first reaches it (lower.py).  Frames are the kernel's: at most eight, 512 bytes of stack
-each; a call saves r6-r9 and the frame pointer.  Callbacks (bpf_loop and others) run in a nested loop on the same
+lowered to its step when control first reaches it (lower.py).  Frames are the kernel's: at most eight, 512 bytes of
+stack each; a call saves r6-r9 and the frame pointer.  Callbacks (bpf_loop and others) run in a nested loop on the same
 registers.
 
     frames   [ main ][ subprogram ][ callback ] …        each with its stack region, r10 = its end
