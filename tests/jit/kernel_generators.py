@@ -36,7 +36,44 @@ SOURCES: Final = {
         "powerpc/include/asm/ppc-opcode.h", "powerpc/net/bpf_jit.h", "powerpc/net/bpf_jit_comp.c",
         "powerpc/net/bpf_jit_comp64.c",
     ],
+    "riscv64": ["riscv/net/bpf_jit.h", "riscv/net/bpf_jit_comp64.c", "riscv/net/bpf_jit_core.c"],
+    "aarch64": [
+        "arm64/include/asm/insn-def.h", "arm64/include/asm/insn.h", "arm64/lib/insn.c", "arm64/net/bpf_jit.h",
+        "arm64/net/bpf_jit_comp.c",
+    ],
+    "x86_64": ["x86/net/bpf_jit_comp.c"],
 }  # fmt: skip
+#: file -> parts that are left out (trampolines, patching): from the first text up to the second, "" = the end
+CUTS: Final = {
+    "riscv/net/bpf_jit_comp64.c": [("static int gen_jump_or_nops", "int bpf_jit_emit_insn")],
+    "riscv/net/bpf_jit_core.c": [("u64 bpf_jit_alloc_exec_limit", "")],
+    "arm64/net/bpf_jit_comp.c": [
+        ("/* Clobbers BPF registers 1-4, aka x0-x3 */", "static void build_epilogue"),
+        ("asm (\n\"\t.pushsection", "/* build a plt"), ("void *bpf_arch_text_copy", ""),
+        ("int bpf_arch_text_invalidate", "static inline int epilogue_offset"),
+    ],
+    "x86/net/bpf_jit_comp.c": [
+        ("static int __bpf_arch_text_poke", "#define EMIT_LFENCE"),
+        ("int bpf_arch_text_invalidate", "struct jit_context {"),
+        ("static void bpf_tail_call_direct_fixup", "static void emit_mov_imm32"),
+        ("static void clean_stack_garbage", "struct x64_jit_data {"),
+        ("static void save_regs", "struct x64_jit_data {"),
+        ("static void emit_indirect_jump", "static void emit_return"), ("bool bpf_jit_supports_kfunc_call", ""),
+    ],
+}  # fmt: skip
+#: what stands in for a part that was cut, or for a call into it
+INSTEAD: Final = [
+    ("build_bhb_mitigation(ctx);", ";"), ("emit_jump(&prog, x86_return_thunk, ip);", ""),
+    ("bpf_tail_call_direct_fixup(prog);", ""), ("func = (u8 *)clear_bhb_loop;", ""),
+    ("static void emit_return(", """static void emit_indirect_jump(u8 **pprog, int reg, u8 *ip)
+{
+	u8 *prog = *pprog;
+	EMIT2(0xFF, 0xE0 + reg);
+	EMIT1(0xCC);
+	*pprog = prog;
+}
+static void emit_return("""),
+]
 TAIL_CALL: Final = 12
 
 
@@ -59,13 +96,13 @@ def kernel_generator(tree: Path, kernel: str, target: str, folder: Path) -> Path
     compiler = shutil.which("cc") or shutil.which("clang-19")
     if compiler is None:
         pytest.skip("no C compiler: install one (apt-get install gcc)")
-    text = f'#include "{target}.h"\n'
+    text = f'#define KERNEL_{kernel[6:].replace(".", "_")}\n#include "{target}.h"\n'
     text += "".join(source(tree / "arch" / name, kernel, target) for name in SOURCES[target])
     text += (HERE / "driver.c").read_text()
     unit, made = folder / f"{target}.c", folder / target
     unit.write_text(text)
     done = subprocess.run(
-        [compiler, "-O1", "-w", "-I", str(HERE), "-o", str(made), str(unit)],
+        [compiler, "-O1", "-w", "-no-pie", "-fno-pie", "-I", str(HERE), "-o", str(made), str(unit)],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[:1000]
@@ -79,6 +116,15 @@ def source(path: Path, kernel: str, target: str) -> str:
         text = text.replace('#include "uasm.c"', (path.parent / "uasm.c").read_text())
         text = re.sub(r"\bbuild_insn\b", "build_machine_insn", text)
     text = re.sub(r"^#include.*$", "", text, flags=re.M)
+    own = path.as_posix().split("/arch/")[1]
+    for first, last in CUTS.get(own, []):
+        if first in text:
+            start = text.index(first)
+            text = text[:start] + (text[text.index(last, start) :] if last else "")
+    if own in CUTS:
+        for old, new in INSTEAD:
+            text = text.replace(old, new, 1)
+        text = re.sub(r"bpf_arch_text_copy\(&\w.*?\);", ";", text, flags=re.S)
     if path.name == "bpf_jit_comp64.c":         # a routine in assembly that only other processors call
         barrier = re.compile(r"^void bpf_stf_barrier\(void\);\n\nasm \(.*?^\);$", re.M | re.S)
         text = barrier.sub("void bpf_stf_barrier(void) {}", text)
@@ -89,6 +135,7 @@ def source(path: Path, kernel: str, target: str) -> str:
     for member, offset in (
         ("struct bpf_array, map.max_entries", entries), ("struct bpf_array, ptrs", programs),
         ("struct bpf_prog, bpf_func", entry), ("struct paca_struct, kernel_toc", 16),
+        ("struct thread_info, cpu", 32 if target == "riscv64" else 16),
     ):  # fmt: skip
         text = text.replace(f"offsetof({member})", str(offset))
     return text

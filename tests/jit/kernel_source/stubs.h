@@ -93,11 +93,14 @@ static inline void memset32(void *p, u32 v, size_t n) { for (u32 *q = p; n--;) *
 #define BPF_MEMSX 0x80
 #endif
 struct bpf_binary_header { u32 size; };
-struct exception_table_entry { int insn, fixup; };
+struct bpf_jit_poke_descriptor;
+struct exception_table_entry { int insn, fixup, type, data; };
 struct bpf_prog_aux {
 	u32 stack_depth, num_exentries;
-	bool verifier_zext;
+	bool verifier_zext, tail_call_reachable, exception_boundary, exception_cb;
+	int func_idx;
 	void *extable, *jit_data;
+	struct bpf_jit_poke_descriptor *poke_tab;
 };
 struct bpf_prog {
 	u32 len, jited_len;
