@@ -64,7 +64,7 @@ def main() -> int:
                 before = here if low <= here < high else 0
         program.wait()
     print(
-        f"{blocks} blocks, {len(seen)} distinct (block, target) pairs of dispatches, {outside} outside the recovered sets"
+        f"{blocks} blocks, {len(seen)} distinct (block, target) pairs, {outside} outside the recovered sets"
     )
     return int(outside > 0)
 

@@ -25,6 +25,7 @@ from .slicing import Slicer
 TOP: Final = (1 << 64) - 1
 W: Final = (1 << 32) - 1
 DEPTH: Final = 60
+BUDGET: Final = 20000  # definitions and block entries looked at for one question
 
 
 @final
@@ -110,10 +111,12 @@ class Ranges:
         self.slicer = slicer
         self._before: dict[tuple[int, int], Range | None] = {}
         self._root: dict[tuple[int, int], tuple[object, ...]] = {}
-        self._budget = 20000
+        self._budget = BUDGET
 
     def of(self, loc: int, addr: int, depth: int = 0) -> Range | None:
         """The range of `loc` just before the instruction at `addr`; None when no path leads there."""
+        if depth == 0:
+            self._budget = BUDGET
         if loc == a64.ZR:
             return Range(0, 0, addr)
         block = self.cfg.block(addr)

@@ -155,7 +155,9 @@ def test_go_tables_are_updated_in_place(name: str, tmp_path: Path) -> None:
         subprocess.run(["qemu-aarch64", str(tmp_path / f)], cwd=tmp_path, capture_output=True, check=False, timeout=120)
         for f in ("go", "new")
     ]
+    if b"Could not open" in runs[0].stderr:
+        pytest.skip("no AArch64 dynamic loader: set QEMU_LD_PREFIX to a folder with an arm64 /lib")
     assert runs[0].stdout == runs[1].stdout and runs[1].returncode == 0 and b"goroutines" in runs[1].stdout
     assert report.updated in (14, 18)
     profile = Profile.read(tmp_path / "new.counters.json", tmp_path / "bpfbench.counters")
-    assert sum(profile.edges.values()) > 80000
+    assert sum(profile.edges.values()) >= 60000  # 4 goroutines of 20,000 calls, 12 of 16 in range
