@@ -17,7 +17,7 @@ from bpfbench import interp
 from bpfbench.execute.timing import measure
 
 sys.path.insert(0, str(Path(__file__).parent))
-from interp import SHAPES, program  # type: ignore[attr-defined]  # noqa: E402
+from interp import SHAPES, program  # type: ignore[attr-defined]
 
 INSTRUCTIONS = 20_000
 ROUNDS = 5
