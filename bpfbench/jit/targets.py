@@ -1,4 +1,16 @@
-"""The targets by name; each is imported when first used."""
+"""The targets by name; each is imported when first used.
+
+Which kernels a target's code has been held to, byte for byte; for other profiles it is the nearest kernel's code:
+
+| target  | recordings      | compiled from source | the running kernel |
+|---------|-----------------|----------------------|--------------------|
+| x86_64  | 6.1, 6.12, 6.18 | 6.1, 6.12            | 6.18               |
+| aarch64 | 6.12            | 6.12                 |                    |
+| riscv64 | 6.12            | 6.12                 |                    |
+| arm     | 6.1             | 6.1, 6.12            |                    |
+| mips64  | 6.1             | 6.1, 6.12            |                    |
+| ppc64   | 6.1             | 6.1, 6.12            |                    |
+"""
 
 from __future__ import annotations
 
