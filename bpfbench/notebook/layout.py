@@ -134,8 +134,8 @@ def ranked(boxes: list[Box], arrows: list[Arrow]) -> Layout:
         if place[target] > place[source]:
             rank[place[target]] = max(rank[place[target]], rank[place[source]] + 1)
     rows: list[list[int]] = [[] for _ in range(max(rank, default=0) + 1)]
-    for at, row in enumerate(rank):
-        rows[row].append(at)
+    for at, level in enumerate(rank):
+        rows[level].append(at)
     widest = max((sum(boxes[at][1] + _GAP for at in row) for row in rows), default=0.0)
     centres: dict[str, Point] = {}
     top = 0.0

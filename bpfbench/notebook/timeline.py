@@ -21,9 +21,9 @@ from typing import Any, Final, final
 
 from bpfbench.isa.text import format_insn
 from bpfbench.program.program import Program
-from bpfbench.verifier.log import TYPE_CHARS, register_text
+from bpfbench.verifier.log import register_text
 from bpfbench.verifier.regstate import NOT_INIT, SCALAR, UNINIT, RegState
-from bpfbench.verifier.state import Slot
+from bpfbench.verifier.state import TYPE_CHARS, Slot
 
 REGISTERS: Final = 11
 SLOTS: Final = 64
@@ -162,4 +162,4 @@ def say(event: Any) -> str:
         return f"{what} of state {get('state')} must be known exactly"
     if event.kind == "reject":
         return f"Rejected: {get('message')}"
-    return {"loop": "A loop closes here", "end": "The path ends"}.get(event.kind, event.kind)
+    return {"loop": "A loop closes here", "end": "The path ends"}.get(event.kind, str(event.kind))
