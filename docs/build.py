@@ -27,7 +27,8 @@ def manual() -> str:
     for kind, name in enumerate(KIND_NAMES):
         rows = [op for op in OPS if op.kind == kind]
         if rows:
-            pages = "".join(f'<h3 id="{esc(op.name)}">{esc(op.name)}</h3><pre>{esc(manual_page(op.name))}</pre>' for op in rows)
+            entries = [f'<h3 id="{esc(op.name)}">{esc(op.name)}</h3><pre>{esc(manual_page(op.name))}</pre>' for op in rows]
+            pages = "".join(entries)
             parts.append(section(name, name.lower(), pages))
     return page("The eBPF instruction set", "\n".join(parts))
 
