@@ -27,10 +27,12 @@ def manual() -> str:
     for kind, name in enumerate(KIND_NAMES):
         rows = [op for op in OPS if op.kind == kind]
         if rows:
-            entries = [f'<h3 id="{esc(op.name)}">{esc(op.name)}</h3><pre>{esc(manual_page(op.name))}</pre>' for op in rows]
-            pages = "".join(entries)
-            parts.append(section(name, name.lower(), pages))
+            parts.append(section(name, name.lower(), *(_entry(op.name) for op in rows)))
     return page("The eBPF instruction set", "\n".join(parts))
+
+
+def _entry(name: str) -> str:
+    return f'<h3 id="{esc(name)}">{esc(name)}</h3><pre>{esc(manual_page(name))}</pre>'
 
 
 def main() -> int:
