@@ -12,11 +12,12 @@ from __future__ import annotations
 import struct
 from typing import Final, final
 
-from bpfbench.errors import JumptableError, Where
+from bpfbench.errors import JumptableError, NotSupported, Where
 
 from .image import R_RELATIVE, Image
 
 PAGE: Final = 0x10000
+MAX_HOLE: Final = 1 << 30
 PT_LOAD, PT_PHDR, PT_GNU_EH_FRAME = 1, 6, 0x6474E550
 
 
@@ -45,6 +46,9 @@ class Output:
         self.counter_base = start if counters else 0
         self.counter_size = up(counters, PAGE)
         self.base = start + self.counter_size
+        hole = self.base - self.load_base - len(self.data)
+        if not 0 <= hole < MAX_HOLE or self.phentsize != 56:
+            raise NotSupported(f"addresses that need a hole of {hole} bytes in the file", Where(file=image.name))
         self.new = bytearray(self.phentsize * (self.phnum + (2 if counters else 1)))
         self.entry = image.entry
         self.eh_frame_hdr: tuple[int, int] | None = None
