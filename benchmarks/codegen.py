@@ -2,8 +2,8 @@
 
     python benchmarks/codegen.py [--targets x86_64,aarch64,...] [--json]
 
-The program is a mix of arithmetic, memory accesses and forward branches, like straight compiler output.  What matters is
-the last column: the time per instruction at 60,000 over that at 1,000 has to stay near 1 (growth is linear).
+The program is a mix of arithmetic, memory accesses and forward branches, like straight compiler output.  What matters
+is the last column: the time per instruction at 60,000 over that at 1,000 has to stay near 1 (growth is linear).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def program(count: int, seed: int = 1) -> list[Instruction | None]:
 
 
 def slot(code: int, dst: int, src: int, off: int, imm: int) -> bytes:
-    return bytes([code, src << 4 | dst]) + off.to_bytes(2, "little", signed=True) + imm.to_bytes(4, "little", signed=True)
+    head = bytes([code, src << 4 | dst]) + off.to_bytes(2, "little", signed=True)
+    return head + imm.to_bytes(4, "little", signed=True)
 
 
 def seconds(insns: list[Instruction | None], target: str, repeat: int) -> float:
