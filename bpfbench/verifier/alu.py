@@ -18,13 +18,13 @@ from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.verifier import bounds, speculation, tnum
 from bpfbench.verifier import regstate as rs
-from bpfbench.verifier.log import unsigned_text
+from bpfbench.verifier.paths import push
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.regstate import RegState, constant
 from bpfbench.verifier.scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, UNKNOWN, Scalar, s32, s64
 from bpfbench.verifier.stack import linked_copy, width
 from bpfbench.verifier.transfer import add_ranges
-from bpfbench.verifier.walk import EACCES, EINVAL, Walk
+from bpfbench.verifier.walk import EINVAL, Walk
 
 MAX_VAR_OFF: Final = 1 << 29
 SYMBOLS: Final[dict[int, str]] = {     # bpf_alu_string
@@ -282,7 +282,7 @@ def _fork_minus_one_or_zero(w: Walk, insn: Instruction, a: RegState) -> RegState
         low = True
     else:
         return a
-    branch = w_push(w, w.pc, w.pc, False)
+    branch = push(w, w.pc, w.pc, False)
     if low:
         zero, ones = s.copy(), s.copy()
         bounds.set_known32(zero, 0)
@@ -291,12 +291,6 @@ def _fork_minus_one_or_zero(w: Walk, insn: Instruction, a: RegState) -> RegState
         return a.with_scalar(ones)
     branch.frames[-1].regs[insn.dst] = RegState(rs.SCALAR, Scalar.const(0), precise=a.precise)
     return RegState(rs.SCALAR, Scalar.const(-1), precise=a.precise)
-
-
-def w_push(w: Walk, pc: int, prev: int, speculative: bool):  # type: ignore[no-untyped-def]
-    from bpfbench.verifier.paths import push
-
-    return push(w, pc, prev, speculative)
 
 
 # Pointers -----------------------------------------------------------------------------------------------------------
@@ -394,5 +388,3 @@ def _no_halves(w: Walk, p: Scalar) -> Scalar:
     bounds.forget32(s)
     return s
 
-
-_ = (EACCES, unsigned_text)

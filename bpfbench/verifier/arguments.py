@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from bpfbench.verifier import dynptr, regions, stack
+from bpfbench.verifier import dynptr, regions
 from bpfbench.verifier import helper_protos as hp
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.precision import Wanted, mark_chain, walk_back
 from bpfbench.verifier.regstate import MapView, RegState
 from bpfbench.verifier.scalar import s64
-from bpfbench.verifier.stack import RawWrite
+from bpfbench.verifier.stack_range import RawWrite, initialized
 from bpfbench.verifier.state import SPILL, ZEROED
 from bpfbench.verifier.walk import EACCES, EFAULT, EINVAL, Refuse, Walk
 
@@ -282,7 +282,7 @@ def memory(w: Walk, r: int, size: int, write: bool, zero_ok: bool, raw: RawWrite
     if kind in rs.PACKET_KINDS:
         regions.packet(w, r, reg.off, size, zero_ok)
     elif base == rs.STACK:
-        stack.initialized(w, r, reg.off, size, zero_ok, True, raw, write)
+        initialized(w, r, reg.off, size, zero_ok, True, raw, write)
     elif base == rs.MAP_VALUE:
         regions.map_type_access(w, r, reg.off, size, write)
         regions.map_value(w, r, reg.off, size, zero_ok, True)

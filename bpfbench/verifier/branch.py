@@ -24,7 +24,7 @@ from bpfbench.verifier.paths import push
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.references import drop
 from bpfbench.verifier.regstate import RegState, constant
-from bpfbench.verifier.scalar import Scalar, s32
+from bpfbench.verifier.scalar import ZERO, Scalar, s32
 from bpfbench.verifier.state import Slot, State
 from bpfbench.verifier.transfer import add_ranges
 from bpfbench.verifier.walk import Walk
@@ -243,7 +243,7 @@ def _settle_null(w: Walk, state: State, a: RegState, is_null: bool) -> None:
 
 def _null_or_not(w: Walk, reg: RegState, is_null: bool) -> RegState:
     if is_null:
-        null = RegState(rs.SCALAR, rs.ZERO, map=reg.map if w.k.version < (4, 0) else None)
+        null = RegState(rs.SCALAR, ZERO)
         return null
     fresh = settled(reg)
     return fresh if may_hold_lock(fresh) else fresh.with_id(0)

@@ -145,6 +145,9 @@ def resolve_loads(w: Walk, code: list[Slot]) -> None:
         if op == LDDW:
             if pc == n - 1 or code[pc + 1][:4] != (0, 0, 0, 0):
                 raise w.refuse("invalid bpf_ld_imm64 insn", EINVAL)
+            since = _SINCE_LOAD.get(src, (0, 0))
+            if since > w.k.version:
+                raise w.refuse("unrecognized bpf_ld_imm64 insn", EINVAL)
             if src not in (0, 4):
                 _map_load(w, code, pc, used)
             pc += 2
@@ -153,6 +156,9 @@ def resolve_loads(w: Walk, code: list[Slot]) -> None:
             raise w.refuse(f"unknown opcode {op:02x}", EINVAL)
         pc += 1
 
+
+# The kernel that first knew a kind of wide load, by the number in its source field.
+_SINCE_LOAD: Final = {2: (5, 2), 3: (5, 8), 4: (5, 13), 5: (5, 15), 6: (5, 15)}
 
 # Codes that were known before the instruction that uses them today had a meaning.
 _OLD_CODES: Final = frozenset((0x06, 0xD7, 0xE5)) - {0xE5, 0xD7}

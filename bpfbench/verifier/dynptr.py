@@ -80,7 +80,7 @@ def mark_written(w: Walk, frame: Frame, spi: int) -> None:
 
 
 def mark_read(w: Walk, frame: Frame, spi: int) -> None:
-    from bpfbench.verifier.stack import mark_slot_read
+    from bpfbench.verifier.stack_range import mark_slot_read
 
     if w.k.liveness == 1:
         w.scratched_slots |= 3 << (spi - 1)

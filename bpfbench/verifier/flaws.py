@@ -75,6 +75,8 @@ def _mov_x(w: Walk, wide: bool, off: int, imm: int) -> None:
 
 
 def _stx(w: Walk, op: int, dst: int, src: int, off: int, imm: int) -> None:
+    if op & 0xE0 == 0xC0 and w.k.version < (5, 12):
+        raise w.refuse("BPF_XADD uses reserved fields", EINVAL)
     if op & 0xE0 == 0xC0:
         atomics = (0, 1, 0x40, 0x41, 0x50, 0x51, 0xA0, 0xA1, 0xE1, 0xF1)
         if imm not in atomics and not (imm in (0x100, 0x110) and w.k.load_acquire):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.regions import text
 from bpfbench.verifier.regstate import RegState
+from bpfbench.verifier.scalar import ZERO
 from bpfbench.verifier.walk import EACCES, EINVAL, EPERM, Walk
 
 
@@ -70,7 +71,7 @@ def member(w: Walk, name: str, off: int, size: int) -> RegState:
                 if off != at or size != 8:
                     raise w.refuse(f"cannot access ptr member {field} with moff {at} in struct bpf_map with off {off} "
                                    f"size {size}")
-                return RegState(rs.BTF_ID | rs.UNTRUSTED, rs.ZERO, struct=field)
+                return RegState(rs.BTF_ID | rs.UNTRUSTED, ZERO, struct=field)
             return w.unknown_reg
     return w.unknown_reg
 

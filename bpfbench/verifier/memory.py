@@ -12,6 +12,7 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.verifier import bounds, regions, stack
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.regstate import RegState, constant
+from bpfbench.verifier.stack_range import check_bounds
 from bpfbench.verifier.walk import EINVAL, Walk
 
 _SOCKS: Final = (rs.SOCKET, rs.SOCK_COMMON, rs.TCP_SOCK, rs.XDP_SOCK)
@@ -25,7 +26,7 @@ def access(w: Walk, r: int, off: int, size: int, write: bool, value: int, strict
     off += reg.off
     kind = reg.kind
     if kind == rs.STACK:
-        stack.check_bounds(w, r, off, size, False, write)
+        check_bounds(w, r, off, size, False, write)
         if write:
             stack.write(w, r, off, size, value)
         else:

@@ -23,8 +23,8 @@ from bpfbench.verifier import contexts, progtypes
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.log import tnum_text
 from bpfbench.verifier.regstate import RegState
-from bpfbench.verifier.scalar import S64_MIN, s32
-from bpfbench.verifier.walk import EACCES, EINVAL, EPERM, Refuse, Walk
+from bpfbench.verifier.scalar import S64_MIN, ZERO, s32
+from bpfbench.verifier.walk import EINVAL, Refuse, Walk
 
 MAX_VAR_OFF: Final = 1 << 29
 MAX_PACKET_OFF: Final = 0xFFFF
@@ -157,7 +157,7 @@ def context(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool, ds
         return w.unknown_reg
     kind = CTX_KINDS[field.kind]
     id = w.new_id() if kind & rs.MAYBE_NULL else 0
-    return RegState(kind, rs.ZERO, id=id, struct=field.struct)
+    return RegState(kind, ZERO, id=id, struct=field.struct)
 
 
 def flow_keys(w: Walk, off: int, size: int) -> None:
@@ -230,5 +230,3 @@ def structure(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool, 
 
     return struct_field(w, r, reg, off, size, write)
 
-
-_ = (EPERM, EACCES)

@@ -16,7 +16,7 @@ from bpfbench.program.program import Program
 from bpfbench.verifier.features import Features
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer
-from bpfbench.verifier.regstate import UNKNOWN_NUMBER, UNKNOWN_PRECISE, MapView, RegState, kind_text
+from bpfbench.verifier.regstate import SCALAR, UNKNOWN_NUMBER, UNKNOWN_PRECISE, MapView, RegState, kind_text
 from bpfbench.verifier.state import Frame, State
 
 EPERM: Final = 1
@@ -292,6 +292,8 @@ class Walk:
 
     def named(self, kind: int) -> str:
         """A kind of register as this kernel's messages name it."""
+        if kind == SCALAR and self.k.version < (5, 18):
+            return "inv"
         return kind_text(kind, self.k.log_gen)
 
     def leaks(self, reg: RegState) -> bool:

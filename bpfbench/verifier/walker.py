@@ -29,7 +29,7 @@ from bpfbench.verifier.paths import finish, pop, push
 from bpfbench.verifier.prune import visited
 from bpfbench.verifier.references import check_leak, check_resources
 from bpfbench.verifier.regstate import RegState
-from bpfbench.verifier.scalar import Scalar
+from bpfbench.verifier.scalar import ZERO, Scalar
 from bpfbench.verifier.state import MAIN, Frame, State
 from bpfbench.verifier.walk import E2BIG, EACCES, EINVAL, EPERM, Refuse, Walk
 from bpfbench.verifier.widen import previous_entry, widen
@@ -55,7 +55,7 @@ def start_state(w: Walk, subprog: int) -> State:
     state.frames.append(frame)
     state.first = w.subprogs[subprog].start
     if subprog == 0:
-        frame.regs[1] = RegState(rs.CTX, rs.ZERO)
+        frame.regs[1] = RegState(rs.CTX, ZERO)
     else:
         _arguments(w, subprog, frame)
     return state
@@ -65,12 +65,12 @@ def _arguments(w: Walk, subprog: int, frame: Frame) -> None:
     """A global function's arguments may be anything of their type."""
     for i, (kind, size) in enumerate(w.subprogs[subprog].args or []):
         if kind == "ctx":
-            frame.regs[i + 1] = RegState(rs.CTX, rs.ZERO)
+            frame.regs[i + 1] = RegState(rs.CTX, ZERO)
         elif kind == "any":
             frame.regs[i + 1] = w.unknown_reg
         else:
             flag = rs.MAYBE_NULL if kind == "mem?" else 0
-            frame.regs[i + 1] = RegState(rs.MEM | flag, rs.ZERO, id=w.new_id(), size=size)
+            frame.regs[i + 1] = RegState(rs.MEM | flag, ZERO, id=w.new_id(), size=size)
 
 
 def walk_function(w: Walk, subprog: int, code: list[Slot], strange: list[bool]) -> None:
@@ -278,13 +278,13 @@ def _wide_load(w: Walk, insn: Instruction) -> None:
             raise w.refuse("callback function not static", EINVAL)
         if number == 0:
             raise w.refuse("callback function cannot be the main program", EINVAL)
-        regs[insn.dst] = RegState(rs.FUNC, rs.ZERO, subprog=number)
+        regs[insn.dst] = RegState(rs.FUNC, ZERO, subprog=number)
     else:
         m, at = w.lddw_map[w.pc]
         if fn in (ops.MAP_VALUE, ops.MAP_IDX_VALUE):
-            regs[insn.dst] = RegState(rs.MAP_VALUE, rs.ZERO, at, map=m)
+            regs[insn.dst] = RegState(rs.MAP_VALUE, ZERO, at, map=m)
         else:
-            regs[insn.dst] = RegState(rs.MAP_PTR, rs.ZERO, map=m)
+            regs[insn.dst] = RegState(rs.MAP_PTR, ZERO, map=m)
 
 
 def _packet_load(w: Walk, insn: Instruction, kind: int) -> None:
@@ -319,7 +319,7 @@ def _packet_load(w: Walk, insn: Instruction, kind: int) -> None:
         # A load outside the packet ends the function with 0.
         w.scratched |= 1
         push(w, w.pc + 1, w.pc, False)
-        frame.regs[0] = RegState(rs.SCALAR, rs.ZERO)
+        frame.regs[0] = RegState(rs.SCALAR, ZERO)
         calls.leave(w)
         w.pc -= 1
 
@@ -327,17 +327,13 @@ def _packet_load(w: Walk, insn: Instruction, kind: int) -> None:
 def _may_goto(w: Walk, insn: Instruction) -> None:
     """Jump at some time: the fall-through is walked as another round of the loop."""
     state = w.state
-    old = previous_entry(w, State_parent(state), w.pc)
+    here = state.parent if state.parent is not None else state      # the checkpoint made at this very instruction
+    old = previous_entry(w, here, w.pc)
     queued = push(w, w.pc + 1, w.pc, False)
     queued.may_goto += 1
     if old is not None:
         widen(w, old, queued)
     w.pc += insn.off
-
-
-def State_parent(state: State) -> State:
-    """`previous_entry` looks above its argument: the checkpoint made at this very instruction is skipped."""
-    return state.parent if state.parent is not None else state
 
 
 def walk_main(w: Walk, code: list[Slot], strange: list[bool]) -> None:

@@ -105,14 +105,15 @@ out:
     exit
     """
 
-    def judged(check: str, at: int) -> str:
+    def judged(check: str, at: int, kind: str = "hash") -> str:
         bare = from_assembly(text.format(check=check, at=at), type="xdp")
-        v = verify(Program(bare.insns, "xdp", "program", "GPL", [MapSpec("array", 4, 8, 1)]))
+        v = verify(Program(bare.insns, "xdp", "program", "GPL", [MapSpec(kind, 4, 8, 1)]))
         return v.rejection.message if v.rejection is not None else ""
 
     assert judged("if r0 == 0 goto out", 4) == ""
     assert judged("if r0 == 0 goto out", 8) == "R0 min value is outside of the allowed memory range"
-    assert judged("r6 = 0", 0) == "R0 invalid mem access 'map_value_or_null'"
+    assert judged("r6 = 0\nif r6 == 5 goto out", 0) == "R0 invalid mem access 'map_value_or_null'"
+    assert judged("r6 = 0\nif r6 == 5 goto out", 0, "array") == ""       # a constant key within an array is found
 
 
 def test_loops() -> None:
