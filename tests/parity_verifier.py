@@ -2,10 +2,11 @@
 
     python tests/parity_verifier.py [--kernel 6.18] [--reduced] [--match TEXT] [--differences N] [--no-big]
 
-Reads the recordings named by BPFBENCH_RECORDINGS, or ../shared/data beside the repository, and prints one table row per
-kernel: programs, same verdict, programs accepted that the kernel refuses, same errno, same last message, same processed,
-same number of states, and of the level-2 log's lines how many are the same in the same place.  Lines are compared without
-runs of spaces (recordings put another name in place of a map's address, which moves the column of the state).
+Reads the recordings named by BPFBENCH_RECORDINGS, or ../shared/data beside the repository, and prints one table row
+per kernel: programs, same verdict, programs accepted that the kernel refuses, same errno, same last message, same
+processed, same number of states, and of the level-2 log's lines how many are the same in the same place.  Lines are
+compared without runs of spaces (recordings put another name in place of a map's address, which moves the column of
+the state).
 """
 
 from __future__ import annotations

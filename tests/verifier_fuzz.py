@@ -3,9 +3,10 @@
     python tests/verifier_fuzz.py [COUNT] [SEED]                     every value of a run is one the walk allows
     python tests/verifier_fuzz.py [COUNT] [SEED] --live [--reduced]  verdict, message, counts as bpf(2) of this host
 
-Programs come from `bpfbench.generate`; some fields of some instructions are then changed, so that about half are refused.
-A soundness case is an accepted program: the interpreter runs it on a random packet, and the walk (without pruning, so that
-every path is walked to its end) has to pass through the very same instructions with registers that allow the values met.
+Programs come from `bpfbench.generate`; some fields of some instructions are then changed, so that about half are
+refused. A soundness case is an accepted program: the interpreter runs it on a random packet, and the walk (without
+pruning, so that every path is walked to its end) has to pass through the very same instructions with registers that
+allow the values met.
 
     run     0 1 2 5 6 …      r3 = 17           the prefix 0 1 2 5 names one abstract path; there r3 = scalar(umax=20) holds
 """

@@ -1,7 +1,7 @@
 """Conditional jumps: decide, or fork and learn on both sides.
 
-A comparison teaches more than ranges: that a nullable pointer is or is not null, that packet bytes up to a pointer exist,
-that everything linked to the compared number (copies of it, copies plus a constant) is refined with it.
+A comparison teaches more than ranges: that a nullable pointer is or is not null, that packet bytes up to a pointer
+exist, that everything linked to the compared number (copies of it, copies plus a constant) is refined with it.
 
       r2 = data; r3 = data_end; r2 += 14
       if r2 > r3 goto out          fall-through: every packet pointer with r2's id may access 14 bytes

@@ -1,11 +1,12 @@
 """Calls inside the program, returns, callbacks, and the end.
 
-A called function gets a frame of its own: r1-r5 from the caller, a fresh stack.  The walk goes straight on inside it, and
-comes back at its exit with r0.  A *global* function is verified once by itself, for any arguments of its prototype; a call
-to one only checks the arguments.  A callback is a function that a helper calls: the walker walks it zero or more times, as
-the body of a loop whose head is the helper's call.
+A called function gets a frame of its own: r1-r5 from the caller, a fresh stack.  The walk goes straight on inside it,
+and comes back at its exit with r0.  A *global* function is verified once by itself, for any arguments of its
+prototype; a call to one only checks the arguments.  A callback is a function that a helper calls: the walker walks it
+zero or more times, as the body of a loop whose head is the helper's call.
 
-Sources: kernel/bpf/verifier.c `check_func_call`, `prepare_func_exit`, `push_callback_call`, `check_return_code`; slide 25.
+Sources: kernel/bpf/verifier.c `check_func_call`, `prepare_func_exit`, `push_callback_call`, `check_return_code`;
+slide 25.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Liveness as the slides have it: read marks travel up the chain of parent states (slides 32, 33; kernels up to 6.17).
 
-A checkpoint does not know what will be read after it until the path has gone on.  So every register and stack slot of a
-state has a link to the same one in the state's parent, and a read walks up these links, marking, until a state in between
-had written the value itself:
+A checkpoint does not know what will be read after it until the path has gone on.  So every register and stack slot of
+a state has a link to the same one in the state's parent, and a read walks up these links, marking, until a state in
+between had written the value itself:
 
       checkpoint A   r6 ◄─ read        r7
            ▲          ▲                 ▲  x  written here: the read below is not A's concern
@@ -10,11 +10,12 @@ had written the value itself:
            ▲          ▲                 ▲
       current        r0 = r6; r0 += r7
 
-What was not read when all paths behind a checkpoint are done does not matter there, and is forgotten (`clean_finished`).
-Marks are bits of `Frame.live` and `stack_live`: 1 low half read, 2 read, 4 written since the checkpoint, 8 final.
+What was not read when all paths behind a checkpoint are done does not matter there, and is forgotten
+(`clean_finished`). Marks are bits of `Frame.live` and `stack_live`: 1 low half read, 2 read, 4 written since the
+checkpoint, 8 final.
 
-For loops through iterators and callbacks (6.7 to 6.16), `loop_entry` says which unfinished state a finished one leads back
-to; marks of such states are not final.
+For loops through iterators and callbacks (6.7 to 6.16), `loop_entry` says which unfinished state a finished one leads
+back to; marks of such states are not final.
 
 Sources: kernel/bpf/verifier.c (6.12) `mark_reg_read`, `propagate_liveness`, `clean_live_states`, `get_loop_entry`.
 """

@@ -1,7 +1,7 @@
 """Does a checkpoint cover a state?
 
-Register by register and slot by slot, a checkpoint is compared with the state that arrives; ids only have to be related in
-the same way, so each comparison keeps a map from the checkpoint's ids to the state's.
+Register by register and slot by slot, a checkpoint is compared with the state that arrives; ids only have to be
+related in the same way, so each comparison keeps a map from the checkpoint's ids to the state's.
 
 | level | how a register must match |
 |---|---|

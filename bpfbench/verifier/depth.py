@@ -1,7 +1,7 @@
 """How deep calls nest and how much stack they use together.
 
-Every chain of calls must fit in eight frames and 512 bytes of stack (each function's use rounded up); with a tail call on
-the way, in 256 bytes per function that leads to it.
+Every chain of calls must fit in eight frames and 512 bytes of stack (each function's use rounded up); with a tail
+call on the way, in 256 bytes per function that leads to it.
 
 Source: kernel/bpf/verifier.c `check_max_stack_depth_subprog`; slide 17.
 """

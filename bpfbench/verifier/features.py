@@ -1,7 +1,7 @@
 """What a kernel's verifier does, as a row of switches.
 
-Every difference between kernels that the path walk knows is one named field here; code asks the field, never the version.
-`without` removes an algorithm by name, to watch what it is worth.
+Every difference between kernels that the path walk knows is one named field here; code asks the field, never the
+version. `without` removes an algorithm by name, to watch what it is worth.
 
 | experiment         | what is switched off |
 |---|---|
@@ -39,7 +39,9 @@ class Features:
         "zero_spills", "log_gen", "pruning", "live", "precision", "bits", "halves", "max_stack_states", "imprecise",
         "retval_precise", "subprog_history", "fastcall", "may_goto", "movsx", "resource_text", "jset_split",
         "priv_stack", "exact_ids", "zext_fill_ids", "fork_ranges", "load_acquire", "pkt_data_subprogs", "tail_pkt",
-        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "stack_grows", "dynptr_tracked", "call_loops_ok", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits", "full_errno", "fetch_back",
+        "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "stack_grows",
+        "dynptr_tracked", "call_loops_ok", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits",
+        "full_errno", "fetch_back",
     )  # fmt: skip
 
     def __init__(self, name: str, version: tuple[int, int], without: tuple[str, ...]) -> None:

@@ -1,8 +1,8 @@
 """The trail of a path since its last checkpoint: what precision tracking needs to walk back.
 
-Going backwards from an instruction leads to the one before it, except where a jump or call came from elsewhere; those are
-recorded.  So are stack accesses (which slot a value was saved to or filled from, decided by registers that are long
-overwritten) and comparisons that refined several linked registers at once.
+Going backwards from an instruction leads to the one before it, except where a jump or call came from elsewhere; those
+are recorded.  So are stack accesses (which slot a value was saved to or filled from, decided by registers that are
+long overwritten) and comparisons that refined several linked registers at once.
 
 Source: kernel/bpf/verifier.c `push_jmp_history`, `get_prev_insn_idx`; slides 32, 33.
 """

@@ -1,8 +1,8 @@
 """Kernel structures that a program may look into: as far as the verifier needs their members.
 
 Accesses through pointers to kernel structures are checked against the kernel's type information.  Without it (no BTF
-given) only what every kernel of a profile has in the same place is known: the first members of `struct bpf_map`, and that
-loads of ordinary members give numbers.
+given) only what every kernel of a profile has in the same place is known: the first members of `struct bpf_map`, and
+that loads of ordinary members give numbers.
 
 Source: kernel/bpf/verifier.c `check_ptr_to_map_access`, `check_ptr_to_btf_access`; kernel/bpf/btf.c `btf_struct_walk`.
 """

@@ -1,7 +1,7 @@
 """Calls of kernel functions: named by a type id in the kernel's BTF.
 
-Without the kernel's type information only a call of nothing (type id 0) can be judged: the kernel skips it in the walk and
-refuses the program afterwards if the call is still there.
+Without the kernel's type information only a call of nothing (type id 0) can be judged: the kernel skips it in the
+walk and refuses the program afterwards if the call is still there.
 
 Source: kernel/bpf/verifier.c `check_kfunc_call`, `fixup_kfunc_call`.
 """

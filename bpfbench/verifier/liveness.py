@@ -1,8 +1,9 @@
 """Which stack slots matter before each instruction: found while walking, per chain of calls.
 
-Registers are known before the walk (program/liveness.py).  The stack is reached through pointers, so what an instruction
-reads and writes there is known only when it has been walked.  For every chain of calls and every instruction of the
-innermost function this keeps, per frame of the chain, sets of slots (bit n = the slot at fp-8(n+1)):
+Registers are known before the walk (program/liveness.py).  The stack is reached through pointers, so what an
+instruction reads and writes there is known only when it has been walked.  For every chain of calls and every
+instruction of the innermost function this keeps, per frame of the chain, sets of slots (bit n = the slot at
+fp-8(n+1)):
 
 | `may_read`   | read by the instruction on some path walked so far |
 | `must_write` | written whole by the instruction on every path walked so far |

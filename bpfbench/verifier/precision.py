@@ -1,9 +1,10 @@
 """Which numbers matter exactly: walking back to where a value came from.
 
 States are compared loosely: a number that nobody depended on may be any number.  Only when a check depended on one
-(an offset added to a pointer, a size, a decided branch) does it become *precise*, and with it everything it was computed
-from.  The walk back starts at the instruction that needed it and follows registers and stack slots, instruction by
-instruction, to where the value was made; every checkpoint passed on the way is told that it depends on them:
+(an offset added to a pointer, a size, a decided branch) does it become *precise*, and with it everything it was
+computed from.  The walk back starts at the instruction that needed it and follows registers and stack slots,
+instruction by instruction, to where the value was made; every checkpoint passed on the way is told that it depends on
+them:
 
       r6 = 15                     ◄─ made here, done
       r7 = r6            r7 ──► r6

@@ -1,13 +1,13 @@
 """Checkpoints: when a path may end because an earlier one covers it.
 
-At the instructions where paths meet, the state is compared with the checkpoints left there.  If a finished checkpoint is
-as general as the state in everything that still matters, what follows was already walked, and the path ends:
+At the instructions where paths meet, the state is compared with the checkpoints left there.  If a finished checkpoint
+is as general as the state in everything that still matters, what follows was already walked, and the path ends:
 
       checkpoint   r1 = scalar(umax=20)    r2 not live           state   r1 = 7    r2 = ctx()        covered
       checkpoint   r1 = P5 (precise)                             state   r1 = 7                      not covered
 
-Otherwise the state may become a checkpoint itself; the kernel does that only every few instructions and jumps, and drops
-checkpoints that keep failing to match.  A state equal to one that is still being walked is an infinite loop.
+Otherwise the state may become a checkpoint itself; the kernel does that only every few instructions and jumps, and
+drops checkpoints that keep failing to match.  A state equal to one that is still being walked is an infinite loop.
 
 Sources: kernel/bpf/verifier.c `is_state_visited`, `clean_verifier_state`, `propagate_precision`; slides 32, 33.
 """

@@ -1,8 +1,8 @@
 """Resources: what a program acquires it has to give back.
 
 A helper that returns a socket or a ring buffer record hands out a *reference*; every path must release it before the
-program ends.  The reference is an id; registers and slots that stand for the resource carry it in `ref`, so that releasing
-one forgets all copies, and a check for null on one settles all.
+program ends.  The reference is an id; registers and slots that stand for the resource carry it in `ref`, so that
+releasing one forgets all copies, and a check for null on one settles all.
 
 Source: kernel/bpf/verifier.c `acquire_reference`, `release_reference`, `check_resource_leak`.
 """

@@ -1,7 +1,8 @@
 """Regions of memory: may an access go there, and what does a load yield?
 
-One function per kind of pointer, all with one signature; each checks an access of `size` bytes at the pointer's register
-`r` plus `off` (which includes the pointer's fixed offset) and, for a load into `dst`, puts what is loaded there.
+One function per kind of pointer, all with one signature; each checks an access of `size` bytes at the pointer's
+register `r` plus `off` (which includes the pointer's fixed offset) and, for a load into `dst`, puts what is loaded
+there.
 
 | pointer to | limit | checked by |
 |---|---|---|

@@ -12,7 +12,8 @@ refined together, copies of a nullable pointer are checked together.  `ref` is t
 A RegState is **immutable**: forking a path, recording a trace and comparing states share it; what changes is which
 RegState a register refers to.
 
-Sources: struct bpf_reg_state, enum bpf_reg_type in include/linux/bpf_verifier.h and include/linux/bpf.h; slides 19, 29-33.
+Sources: struct bpf_reg_state, enum bpf_reg_type in include/linux/bpf_verifier.h and include/linux/bpf.h; slides 19,
+29-33.
 """
 
 from __future__ import annotations

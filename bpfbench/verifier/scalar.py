@@ -8,8 +8,8 @@ A `Scalar` holds six views of one 64-bit value, each of which alone would be an 
     u32min .. u32max         its low half, unsigned
     s32min .. s32max         its low half, signed
 
-`bounds.py` lets every view tell the others what it knows; `transfer.py` computes results of operations.  A Scalar is never
-changed after it has been given out: functions that compute one work on a fresh copy and return it.
+`bounds.py` lets every view tell the others what it knows; `transfer.py` computes results of operations.  A Scalar is
+never changed after it has been given out: functions that compute one work on a fresh copy and return it.
 
 Source: struct bpf_reg_state in include/linux/bpf_verifier.h; slides 19, 29.
 

@@ -1,9 +1,10 @@
 """What a processor may do before it knows better: rules for programs without CAP_PERFMON.
 
-A mispredicted branch makes the processor run instructions that the program never would, with registers the verifier never
-allowed there.  For such programs the walker (1) also walks the side of a decided branch that cannot be taken, as a
-*speculative* path, (2) computes for pointer arithmetic with an unknown number a limit that the number is masked to, and
-since 6.17 (3) puts a barrier (`nospec`) where a speculative path does something it must not, instead of refusing.
+A mispredicted branch makes the processor run instructions that the program never would, with registers the verifier
+never allowed there.  For such programs the walker (1) also walks the side of a decided branch that cannot be taken,
+as a *speculative* path, (2) computes for pointer arithmetic with an unknown number a limit that the number is masked
+to, and since 6.17 (3) puts a barrier (`nospec`) where a speculative path does something it must not, instead of
+refusing.
 
 Source: kernel/bpf/verifier.c `sanitize_ptr_alu`, `sanitize_speculative_path`, `do_check`; slide 20.
 """

@@ -6,8 +6,9 @@ A tristate number says of every one of 64 bits that it is 0, 1 or unknown.  It i
       value   0 0 0 0 1 0 1 0        the numbers  0000'1x1x:
       mask    0 0 0 0 0 1 0 1        10, 11, 14, 15
 
-A pair stands for a set; an operation on pairs is *sound* when its result holds every result of the operation on members.
-The functions are named after what they compute; all work modulo 2**64 (`bits` narrows that for exhaustive tests).
+A pair stands for a set; an operation on pairs is *sound* when its result holds every result of the operation on
+members. The functions are named after what they compute; all work modulo 2**64 (`bits` narrows that for exhaustive
+tests).
 
 Sources: kernel/bpf/tnum.c; H. Vishwanathan et al., "Sound, Precise, and Fast Abstract Interpretation with Tristate
 Numbers", CGO 2022; slides 29, 34.

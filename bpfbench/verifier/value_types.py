@@ -1,7 +1,7 @@
 """What the verifier reads from a program's type information: special fields of map values, prototypes of functions.
 
-A lock or a timer inside a map's value is found by the name of its structure; loads and stores must stay off it, and only
-the helper for it may be given its address.  A global function is checked against its prototype alone:
+A lock or a timer inside a map's value is found by the name of its structure; loads and stores must stay off it, and
+only the helper for it may be given its address.  A global function is checked against its prototype alone:
 
 | parameter | what the function may assume |
 |---|---|

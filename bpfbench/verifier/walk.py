@@ -1,8 +1,8 @@
 """The walk in progress: the program, what the walker knows of each instruction, and where it stands.
 
-Every file of this folder is one noun of the verification and works on a `Walk`: the current `state`, the paths `pending`,
-the `explored` checkpoints, the counters.  A check that fails says the kernel's message with `say` and raises `Refuse`,
-which the walker turns into a `Rejection`; nothing outside this folder sees that exception.
+Every file of this folder is one noun of the verification and works on a `Walk`: the current `state`, the paths
+`pending`, the `explored` checkpoints, the counters.  A check that fails says the kernel's message with `say` and
+raises `Refuse`, which the walker turns into a `Rejection`; nothing outside this folder sees that exception.
 
 Source: struct bpf_verifier_env in include/linux/bpf_verifier.h; slides 29-31.
 """

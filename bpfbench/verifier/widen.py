@@ -1,7 +1,8 @@
 """Loops that must converge: forgetting what an iteration changed.
 
-A loop through an iterator, a callback or `may_goto` is walked until its state repeats.  A counter would keep it from ever
-repeating; so where a number differs from the previous iteration's and nobody depends on it exactly, it becomes unknown.
+A loop through an iterator, a callback or `may_goto` is walked until its state repeats.  A counter would keep it from
+ever repeating; so where a number differs from the previous iteration's and nobody depends on it exactly, it becomes
+unknown.
 
 Source: kernel/bpf/verifier.c `find_prev_entry`, `widen_imprecise_scalars`.
 """
