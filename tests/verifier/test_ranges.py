@@ -81,12 +81,11 @@ def test_arithmetic(kernel: str, wide: bool) -> None:
                 assert got.holds(result), f"{fn:#x} wide={wide}: {x:#x} {y:#x} = {result:#x} not in {got}; {a}, {b}"
 
 
-@pytest.mark.parametrize("low", [False, True])
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    ("kernel", "low"), [(k, low) for k in KERNELS for low in (False, True) if not low or k != "linux-4.18"]
+)   # 4.18 has no 32-bit jumps
 def test_comparisons(kernel: str, low: bool) -> None:
     """A decided comparison comes out as decided, and each side of a fork keeps the numbers that take it."""
-    if low and kernel == "linux-4.18":
-        pytest.skip("no 32-bit jumps yet")
     k = features(kernel)
     fns = (ops.JEQ, ops.JNE, ops.JGT, ops.JGE, ops.JLT, ops.JLE, ops.JSGT, ops.JSGE, ops.JSLT, ops.JSLE, ops.JSET)
     for rng, xs, a, ys, b in cases(kernel, 2500, 3):
