@@ -78,7 +78,7 @@ MODIFIERS: Final = " no_cc=40 wr_ab=41 src_lm=42 dst_lm=43 pred=44"
 TARGET: Final = " defer=21:20 addr=34:22+40"
 
 # fmt: off
-#                 name          match          mask            fields (high:low, +bit = one more significant bit elsewhere)
+#                 name          match          mask            fields (high:low, +bit = one more bit on top)
 FORMATS: Final = [
     Format("cmd",        0x0000000000, 0x8000000000,
            "a=7:0 ctx=9:8 b=17:10 token=19:18 xfer=24:20+40 cnt=27:25 sig=31:28 target=38:32 indirect=41 mode=44:42"),
@@ -89,12 +89,13 @@ FORMATS: Final = [
     Format("immed",      0xf000000000, 0x1f900000000,
            "a=9:0 b=19:10 hi=27:20 width=30:29 inv=31 shift=34:33 wr_ab=41 src_lm=42 dst_lm=43 pred=44"),
     Format("ld_field",   0xc000000000, 0x1fa00e00000,
-           "a=7:0 sc=9:8 b=17:10 i8=18 sw=19 zero=20 mask=27:24 shift=32:28 cc=34 wr_ab=41 src_lm=42 dst_lm=43 pred=44"),
+           "a=7:0 sc=9:8 b=17:10 i8=18 sw=19 zero=20 mask=27:24 shift=32:28 cc=34"
+           " wr_ab=41 src_lm=42 dst_lm=43 pred=44"),
     Format("ctx_arb",    0xe000000000, 0xf800000000,
            "events=15:0 any=16 bpt=17 resume=18 no_load=19" + TARGET),
     Format("local_csr",  0xfc00000000, 0x1fe00100000,
            "a=9:0 b=19:10 write=21 csr=32:22 src_lm=42"),
-    Format("br",         0xd800000020, 0xf8000c3ce0 & ~0x3c00,
+    Format("br",         0xd800000020, 0xf8000c3ce0,
            "cond=4:0 pip=9:8 css=17:14" + TARGET),
     Format("br_byte",    0xc800000000, 0xf800000000,
            "a=7:0 byte=9:8 b=17:10 i8=18 eq=19 src_lm=42" + TARGET),

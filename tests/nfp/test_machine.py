@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
 
 from bpfbench.errors import MachineError, NotSupported
 from bpfbench.machine import nfp
+from bpfbench.machine.nfp_assembler import assemble
 from bpfbench.machine.nfp_text import disassemble
 
 VECTORS = [
@@ -33,6 +36,42 @@ def test_a_golden_word_has_its_text_and_its_ecc(payload: str, word: str, text: s
 def test_unpacking_and_packing_a_word_gives_it_back(payload: str) -> None:
     row = nfp.format_of(int(payload, 16))
     assert row.pack(**row.unpack(int(payload, 16))) == int(payload, 16)
+
+
+@pytest.mark.parametrize("payload, word, text", VECTORS)
+def test_a_golden_text_assembles_to_its_word(payload: str, word: str, text: str) -> None:
+    assert assemble(text) == int(payload, 16)
+
+
+@pytest.mark.parametrize(
+    "text, complaint",
+    [
+        ("alu[gprA_0, gprA_2, +, gprA_4]", "same kind"),
+        ("alu[0x5, gprA_2, +, gprB_4]", "cannot be written"),
+        ("alu[gprA_0, gprA_2, +, 0x100]", "out of range"),
+        ("alu[gprA_0, *l$index0, +, *l$index2]", "same kind"),
+        ("alu_shf[gprA_0, --, B, *l$index0[9], <<3]", "0..7"),
+        ("alu_shf[gprA_0, --, B, gprB_0, >>0]", "indirect"),
+        ("mem[read32_swap, $xfer_0, gprB_2, 0x0, 1], ctx_swap[sig1]", "cannot swap"),
+        ("immed[gprA_0, 0x12345]", "16-bit"),
+        ("alu[gprA_0]", "wrong operands"),
+        ("frob[gprA_0]", "cannot be assembled"),
+        ("alu[", "form"),
+    ],
+)
+def test_a_wrong_operand_is_named(text: str, complaint: str) -> None:
+    with pytest.raises(MachineError, match=complaint):
+        assemble(text)
+
+
+def test_every_recorded_word_has_its_text_both_ways(recordings: Path) -> None:
+    texts: dict[int, str] = {}
+    with gzip.open(recordings / "kernel-jit" / "nfp-linux-6.1.jsonl.gz", "rt") as lines:
+        for record in map(json.loads, lines):
+            texts |= {int(word, 16): text for word, text in zip(record["image"], record["text"], strict=True)}
+    assert texts
+    for word, text in texts.items():
+        assert (disassemble(word), assemble(text)) == (text, nfp.check(word))
 
 
 def test_a_flipped_bit_is_noticed() -> None:
