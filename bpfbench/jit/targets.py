@@ -44,8 +44,10 @@ def target_name(name: str) -> str:
     'aarch64'
     """
     found = ALIASES.get(name, name)
+    if found == "nfp":
+        raise NotSupported("target nfp: code generation (the machine's words and relocation are there)")
     if found not in TARGETS:
-        raise UsageError(f"unknown target '{name}'; known: {', '.join(TARGETS)}, nfp")
+        raise UsageError(f"unknown target '{name}'; known: {', '.join(TARGETS)}")
     return found
 
 
