@@ -38,6 +38,8 @@ PSEUDO_MAP_VALUE: Final = 2
 PSEUDO_BTF_ID: Final = 3
 PSEUDO_FUNC: Final = 4
 PSEUDO_KFUNC: Final = 2
+JUMP_TABLES: Final = ".jumptables"
+INSN_ARRAY_VALUE: Final = 16         # bytes of struct bpf_insn_array_value, which user space sees; programs see 8
 
 
 @final
@@ -86,6 +88,7 @@ class Linker:
         self.order: list[Piece] = []
         self.code = bytearray()
         self.maps: list[MapSpec] = []
+        self.jump_tables: dict[int, MapSpec] = {}                  # by offset in .jumptables
 
     def program(self) -> Program:
         pending = [iter(self._place(self.main))]
@@ -168,6 +171,10 @@ class Linker:
         if code == CALL:
             raise ElfError(f"call of {symbol.name!r} is not a bpf-to-bpf call", where)
         section = self._symbol_section(symbol, piece, slot)
+        if section.name == JUMP_TABLES:
+            spec = self._jump_table(piece, symbol, section, where)
+            self._patch(at, src=PSEUDO_MAP_VALUE, imm=self._map(spec), imm2=0)
+            return
         data = self.tables.map_at.get((section.index, -1))
         if data is not None:
             offset = imm + symbol.value
@@ -175,12 +182,34 @@ class Linker:
                 raise ElfError(f"offset {offset:#x} into {section.name}", where)
             self._patch(at, src=PSEUDO_MAP_VALUE, imm=self._map(data), imm2=offset)
             return
-        spec = self.tables.map_at.get((section.index, symbol.value + (imm if symbol.type == "SECTION" else 0)))
-        if spec is None and section.name == ".addr_space.1":
+        found = self.tables.map_at.get((section.index, symbol.value + (imm if symbol.type == "SECTION" else 0)))
+        if found is None and section.name == ".addr_space.1":
             raise NotSupported(f"arena data ({symbol.name or section.name!r})", where)
-        if spec is None:
+        if found is None:
             raise ElfError(f"{symbol.name or section.name!r} is no map, data or function ({section.name})", where)
-        self._patch(at, src=PSEUDO_MAP_FD, imm=self._map(spec), imm2=0)
+        self._patch(at, src=PSEUDO_MAP_FD, imm=self._map(found), imm2=0)
+
+    def _jump_table(self, piece: Piece, symbol: Symbol, section: Section, where: Where) -> MapSpec:
+        """The instruction array that a table of `.jumptables` becomes.
+
+        The file has offsets in bytes from the start of the code section; the map has slots of the linked program, as
+        8-byte values.  Every program has its own (libbpf: create_jt_map).
+        """
+        known = self.jump_tables.get(symbol.value)
+        if known is not None:
+            return known
+        if symbol.value % 8 or symbol.size % 8 or not symbol.size or symbol.value + symbol.size > len(section.raw):
+            raise ElfError(f"jump table {symbol.name!r}: {symbol.size} bytes at {symbol.value:#x} of {section.name}", where)
+        contents = b""
+        count = symbol.size // 8
+        for number, entry in enumerate(struct.unpack_from(f"{self.tables.order}{count}Q", section.raw, symbol.value)):
+            slot = entry // SLOT - piece.start
+            if entry % SLOT or not 0 <= slot < piece.count:
+                raise ElfError(f"jump table {symbol.name!r}: entry {number} ({entry:#x}) is outside {piece.name!r}", where)
+            contents += (slot + self.placed[id(piece)]).to_bytes(8, "little")
+        spec = MapSpec("insn_array", 4, INSN_ARRAY_VALUE, count, name=symbol.name, contents=contents, frozen=True)
+        self.jump_tables[symbol.value] = spec
+        return spec
 
     def _relocate_extern(self, symbol: Symbol, code: int, at: int, where: Where) -> None:
         extern = self.tables.externs.get(symbol.index)

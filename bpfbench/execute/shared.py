@@ -19,7 +19,7 @@ from bpfbench.execute.prepare import HELPERS as HELPER_BASE
 from bpfbench.execute.prepare import PACKET_LOAD, RESULT, TAIL_FIND, TAIL_RUN, Prepared, prepare
 from bpfbench.interp.helpers import HELPERS
 from bpfbench.interp.machine import load_packet
-from bpfbench.interp.map_kinds import ProgramArray
+from bpfbench.interp.map_kinds import InsnArray, ProgramArray
 from bpfbench.interp.runtime import Runtime
 from bpfbench.interp.trap import ProgramFault, Trap
 from bpfbench.isa.helpers import helper_name
@@ -117,4 +117,6 @@ def map_symbol(runtime: Runtime, program: Program, symbol: str) -> int:
     if not index.isdigit() or int(index) >= len(linked):
         raise ExecuteError(f"nothing is known about symbol {symbol!r}")
     target = linked[int(index)]
+    if isinstance(target, InsnArray):
+        raise NotSupported(f"native addresses of instructions (gotox through map {target.name!r})")
     return target.direct(0) if "value" in kind else target.address

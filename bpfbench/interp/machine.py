@@ -165,7 +165,7 @@ class Machine:
         text.owner = code
         for target in maps:
             if isinstance(target, InsnArray):
-                _fill_insn_array(target, text.base)
+                target.place(text.base, ADDR_SLOT)
         self.codes[id(program)] = code
         return code
 
@@ -402,15 +402,6 @@ def _negative(off: int) -> tuple[int, bool] | None:
     if off >= -0x200000:                  # SKF_LL_OFF
         return off + 0x200000, False
     return None
-
-
-def _fill_insn_array(target: InsnArray, text: int) -> None:
-    """Turn the slot numbers of an instruction array into addresses."""
-    region = target.regions[0]
-    for index in range(target.max_entries):
-        at = index * target.stride
-        slot = int.from_bytes(region.buf[at : at + 4], "little")
-        region.buf[at : at + 8] = (text + ADDR_SLOT * slot).to_bytes(8, "little")
 
 
 def run(

@@ -7,11 +7,18 @@ net/xdp/xskmap.c, bpf_local_storage.c.
 
 from __future__ import annotations
 
-from errno import E2BIG, EINVAL, ENOENT, ENOSPC
+import struct
+from errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOSPC
 from typing import ClassVar, Final
 
+from bpfbench.bits import U64_MAX
 from bpfbench.errors import InterpError, NotSupported
-from bpfbench.interp.maps import BPF_ANY, BPF_EXIST, Array, Hash, Map, Slab, Value, check_flags
+
+# isort: off
+from bpfbench.interp.maps import (
+    BPF_ANY, BPF_EXIST, BPF_F_RDONLY_PROG, BPF_NOEXIST, Array, Hash, Map, Slab, Value, check_flags,
+)  # fmt: skip
+# isort: on
 from bpfbench.interp.memory import Memory, Region
 from bpfbench.program.program import MapSpec, Program
 
@@ -338,11 +345,48 @@ class StackTraces(Map):
 
 
 class InsnArray(Array):
-    """Addresses of instructions for gotox; slot numbers until the machine turns them into addresses."""
+    """Addresses of instructions for gotox (kernel/bpf/bpf_insn_array.c).
+
+    Programs see 8-byte addresses, which they cannot write; user space sees struct bpf_insn_array_value, four words:
+    slot, slot after rewriting, offset of native code (none here), nothing.
+    """
 
     kinds: ClassVar[tuple[str, ...]] = ("insn_array",)
 
+    def __init__(self, spec: MapSpec, memory: Memory, cpus: int) -> None:
+        shape = MapSpec(spec.type, spec.key_size, 8, spec.max_entries, BPF_F_RDONLY_PROG, spec.name)
+        super().__init__(shape, memory, cpus)
+        self.spec = spec
+        self.value_size = spec.value_size
+        given = spec.contents or b""
+        self.slots = [int.from_bytes(given[8 * i : 8 * i + 8], "little") for i in range(spec.max_entries)]
+
+    def place(self, text: int, distance: int) -> None:
+        """Make the addresses: slots are `distance` bytes apart from `text` on."""
+        for index, slot in enumerate(self.slots):
+            self.regions[0].buf[8 * index : 8 * index + 8] = (text + distance * slot & U64_MAX).to_bytes(8, "little")
+
+    def lookup(self, key: bytes, cpu: int = 0) -> int:
+        return 0                        # insn_array_lookup_elem is for user space; programs read the values directly
+
+    def update(self, key: bytes, value: bytes, flags: int, cpu: int = 0) -> int:
+        index = int.from_bytes(key[:4], "little")
+        if index >= self.max_entries:
+            return -E2BIG
+        if flags & BPF_NOEXIST:
+            return -EEXIST
+        if any(value[4:]):
+            return -EINVAL
+        self.slots[index] = int.from_bytes(value[:4], "little")
+        return 0
+
+    def get(self, key: bytes | int) -> Value | None:
+        index = int.from_bytes(self._key(key), "little")
+        return struct.pack("<IIII", *[self.slots[index]] * 2, 0, 0) if index < self.max_entries else None
+
     def direct(self, offset: int) -> int:
+        if offset % 8 or offset >= 8 * self.max_entries:
+            raise InterpError(f"map {self.name or self.type}: no instruction address at offset {offset}")
         return self.regions[0].base + offset
 
 

@@ -10,6 +10,7 @@ defaults are those of the kernels that bpfbench's recordings come from; `jit(...
 | `retpoline`       | x86_64  | `jmp __x86_indirect_thunk_*` in place of an indirect jump              |
 | `sls`             | x86_64  | int3 after ret (straight-line speculation)                             |
 | `bmi2`            | x86_64  | shlx, shrx, sarx for shifts by a register (6.2 and later)              |
+| `gotox`           | x86_64  | indirect jumps, also before 6.19, the first kernel that has them       |
 | `smp`             | x86_64  | per-CPU addresses add this_cpu_off                                     |
 | `pac`             | aarch64 | paciasp / autiasp around the frame                                     |
 | `bti`             | aarch64 | bti c / bti j at entries                                               |
@@ -44,6 +45,7 @@ FEATURES: Final[dict[tuple[str, str], dict[str, bool]]] = {
     ("x86_64", "linux-6.1"): _X86_61,
     ("x86_64", "linux-6.12"): _X86_612,
     ("x86_64", "linux-6.18"): _X86_618,
+    ("x86_64", "bpfbench"): {**_X86_618, "gotox": True},
     ("x86_64", ""): _X86_618,
     ("aarch64", ""): _A64,
     ("riscv64", ""): _RV64,
@@ -54,7 +56,7 @@ FEATURES: Final[dict[tuple[str, str], dict[str, bool]]] = {
     ("ppc64", "bpfbench"): {"masked_shifts": True},
 }
 NAMES: Final = (
-    "ibt return_thunk retpoline retpoline_config sls bmi2 smp pac bti lse shadow_stack zba zbb rvc zbkb zacas idiv "
+    "ibt return_thunk retpoline retpoline_config sls gotox bmi2 smp pac bti lse shadow_stack zba zbb rvc zbkb zacas idiv "
     "mips_r6 mips_r2 power9 power10 masked_shifts own_routines store_barrier user_space"
 ).split()
 

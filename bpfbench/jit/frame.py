@@ -108,6 +108,9 @@ def lower(t: Target, insn: Instruction) -> str:
     if k == ops.JA:
         t.jump(t.pc + 1 + insn.jump)
         return "jump"
+    if k == ops.GOTOX:
+        t.jump_indirect(insn.dst)
+        return "jump_indirect"
     if k == ops.EXIT:
         t.exit()
         return "exit"

@@ -251,6 +251,10 @@ class Target:
     def jump(self, target: int) -> None:
         raise NotImplementedError
 
+    def jump_indirect(self, dst: int) -> None:
+        """Go to the native address in dst (gotox)."""
+        raise self.unsupported("an indirect jump (gotox)")
+
     def branch_reg(self, fn: int, wide: bool, dst: int, src: int, target: int) -> None:
         """if dst fn src goto target; fn is JEQ, JGT, …, compared in 64 or 32 bits."""
         raise NotImplementedError

@@ -323,7 +323,7 @@ class X64Target(X64Arithmetic):
         entry = 11 + (1 if self.at_least(6, 12) else 0) + (4 if self.has("ibt") else 0)
         self.emit(LOAD[8], RCX, RCX, function)
         self.emit(R["add_rb64"], RCX, entry)
-        self.emit_indirect_jump()
+        self.emit_indirect_jump(RCX)
         self.tail_out = self.here - start
 
     def tail_call_direct(self) -> None:
@@ -370,12 +370,17 @@ class X64Target(X64Arithmetic):
         if self.stack_bytes():
             self.emit(R["add_ri64"], RSP, self.stack_bytes())
 
-    def emit_indirect_jump(self) -> None:
+    def jump_indirect(self, dst: int) -> None:
+        if not self.at_least(6, 19) and not self.has("gotox"):
+            raise self.unsupported("an indirect jump (gotox) before linux-6.19")
+        self.emit_indirect_jump(self.reg[dst])
+
+    def emit_indirect_jump(self, native: int) -> None:
         if self.has("retpoline"):
-            self.relocate(self.here + 1, 4, "indirect_thunk", "__x86_indirect_thunk_rcx", "rel32")
+            self.relocate(self.here + 1, 4, "indirect_thunk", f"__x86_indirect_thunk_{NAMES64[native]}", "rel32")
             self.emit(R["jmp32"], 0)
             return
-        self.emit(R["jmp_r"], RCX)
+        self.emit(R["jmp_r"], native)
         if self.has("retpoline_config") or self.has("sls"):
             self.emit(R["int3"])
 

@@ -218,8 +218,9 @@ def build(prog: Program) -> Cfg:
     parts = partition(prog)
     flaws = list(parts.flaws)
     jumps = _targets(prog, parts.functions, parts.of, flaws)
-    blocks, block_of = _cut(prog, parts.functions, jumps)
-    edges = _connect(prog, parts.functions, blocks, block_of, jumps, flaws)
+    tables = indirect_targets(prog, parts.functions)
+    blocks, block_of = _cut(prog, parts.functions, {*jumps.values(), *(to for found in tables for to in found)})
+    edges = _connect(prog, parts.functions, blocks, block_of, jumps, tables, flaws)
     cfg = Cfg(prog, parts.functions, parts.calls, blocks, edges, block_of, sorted(flaws, key=lambda flaw: flaw.pc))
     for function in cfg.functions:
         _analyse(cfg, function)
@@ -243,8 +244,24 @@ def _targets(prog: Program, functions: list[Function], of: list[int], flaws: lis
     return jumps
 
 
-def _cut(prog: Program, functions: list[Function], jumps: dict[int, int]) -> tuple[list[Block], list[int]]:
-    leaders = {function.start for function in functions} | set(jumps.values())
+def indirect_targets(prog: Program, functions: list[Function]) -> list[list[int]]:
+    """Per function, where its indirect jumps may go: every entry of every instruction array that lies in it.
+
+    The kernel's graph (jt_from_subprog, 6.19) does not ask either which array a jump reads.  Entries that are no
+    instruction of the function are left out.
+    """
+    found: list[set[int]] = [set() for _ in functions]
+    for spec in prog.maps:
+        given = spec.contents if spec.type == "insn_array" and spec.contents else b""
+        slots = [int.from_bytes(given[at : at + 8], "little") for at in range(0, len(given), 8)]
+        for targets, function in zip(found, functions):
+            if slots and function.start <= slots[0] < function.end:
+                targets |= {s for s in slots if function.start <= s < function.end and prog.insns[s] is not None}
+    return [sorted(targets) for targets in found]
+
+
+def _cut(prog: Program, functions: list[Function], targets: set[int]) -> tuple[list[Block], list[int]]:
+    leaders = {function.start for function in functions} | targets
     for pc, insn in enumerate(prog.insns):
         if insn is not None and (insn.is_jump or not insn.falls_through):
             leaders.add(pc + 1)
@@ -264,7 +281,7 @@ def _cut(prog: Program, functions: list[Function], jumps: dict[int, int]) -> tup
 
 def _connect(
     prog: Program, functions: list[Function], blocks: list[Block], block_of: list[int], jumps: dict[int, int],
-    flaws: list[Flaw],
+    tables: list[list[int]], flaws: list[Flaw],
 ) -> list[Edge]:  # fmt: skip
     edges: list[Edge] = []
     for block in blocks:
@@ -279,6 +296,8 @@ def _connect(
         if block.last in jumps:
             kind = TAKEN if insn.is_conditional else GOTO
             edges.append(Edge(block.index, block_of[jumps[block.last]], kind, block.last))
+        elif insn.kind == ops.GOTOX and tables[block.function]:
+            edges += [Edge(block.index, block_of[to], GOTO, block.last) for to in tables[block.function]]
         elif insn.kind == ops.GOTOX:
             flaws.append(Flaw(block.last, "the targets of an indirect jump are not known from the program alone"))
     return edges
