@@ -37,8 +37,8 @@ class Rejection:
     """Why a program is refused.
 
     `rule` is a stable code (a row of rules.py), `message` the kernel's last line, `messages` all lines of it, `errno`
-    symbolic; `pc` where it happened (-1: before the walk), `line` the C line if known; `path` the instructions from the
-    beginning of the failing path to it.
+    symbolic; `pc` where it happened (-1: before the walk), `line` the C line if known; `path` is not filled by the walk
+    (an observer sees every step of it).
     """
 
     __slots__ = ("rule", "errno", "message", "messages", "pc", "line", "path")
