@@ -21,7 +21,7 @@ from bpfbench.verifier.references import check_resources
 from bpfbench.verifier.regstate import UNINIT, RegState
 from bpfbench.verifier.scalar import S64_MAX, S64_MIN, ZERO
 from bpfbench.verifier.state import MAIN, MAX_FRAMES, Frame, State
-from bpfbench.verifier.walk import E2BIG, EACCES, EFAULT, EINVAL, ENOTSUPP, Pending, Walk
+from bpfbench.verifier.walk import E2BIG, EACCES, EINVAL, ENOTSUPP, Pending, Walk
 from bpfbench.verifier.widen import previous_entry, widen
 
 
@@ -318,6 +318,3 @@ def _enforce(w: Walk, reg: RegState, low: int, high: int, where: str) -> None:
 
         value = f"has value {tnum_text(s.v, s.m, 0)}" if s.m != (1 << 64) - 1 else "has unknown scalar value"
         raise w.refuse(f"{where} the register R0 {value} should have been in {tnum_text(span[0], span[1], 0)}", EINVAL)
-
-
-_ = EFAULT

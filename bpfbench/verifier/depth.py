@@ -12,7 +12,7 @@ from typing import Final
 
 from bpfbench.isa import ops
 from bpfbench.verifier.state import MAX_FRAMES
-from bpfbench.verifier.walk import E2BIG, EACCES, Walk
+from bpfbench.verifier.walk import E2BIG, Walk
 
 MAX_STACK: Final = 512
 TRACING: Final = ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
@@ -94,6 +94,3 @@ def _enter(w: Walk, idx: int, depth: int, frame: int, tail: bool, private: bool)
     if depth > MAX_STACK:
         raise w.refuse(f"combined stack size of {frame + 1} calls is {depth}. Too large")
     return depth
-
-
-_ = EACCES

@@ -21,7 +21,7 @@ from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.references import acquire, check_leak, check_resources, release_reference
 from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import ZERO
-from bpfbench.verifier.walk import EACCES, EINVAL, ENOTSUPP, Refuse, Walk
+from bpfbench.verifier.walk import EINVAL, ENOTSUPP, Refuse, Walk
 
 
 def _id(name: str) -> int:
@@ -315,6 +315,3 @@ def _check_map(w: Walk, number: int, call: Call) -> None:
     if m.type in ("sockmap", "sockhash") and helper_name(number) in ("map_update_elem", "map_delete_elem"):
         w.say("cannot update sockmap in this context")
     raise w.refuse(f"cannot pass map_type {MAP_TYPE_IDS[m.type]} into func {named(number)}", EINVAL)
-
-
-_ = EACCES

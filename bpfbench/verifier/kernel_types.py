@@ -13,7 +13,7 @@ from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.regions import text
 from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import ZERO
-from bpfbench.verifier.walk import EACCES, EINVAL, EPERM, Walk
+from bpfbench.verifier.walk import EINVAL, EPERM, Walk
 
 
 def map_field(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool) -> RegState:
@@ -98,4 +98,3 @@ MEMBERS: dict[tuple[str, tuple[int, int]], list[tuple[int, int, str, str]]] = {
     ("bpf_map", (6, 1)): [(0, 8, "ptr", "ops"), (8, 8, "ptr", "inner_map_meta"), (16, 8, "ptr", "security")],
     ("bpf_map", (6, 12)): [(0, 8, "ptr", "ops"), (8, 8, "ptr", "inner_map_meta"), (16, 8, "ptr", "security")],
 }
-_ = EACCES

@@ -5,7 +5,6 @@ Source: kernel/bpf/verifier.c `process_spin_lock`, `process_timer_func`.
 
 from __future__ import annotations
 
-from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.arguments import Call
 from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import s64
@@ -22,8 +21,7 @@ def _field_at(w: Walk, r: int, reg: RegState, kind: str) -> None:
                        EINVAL if w.k.version >= (6, 2) else EACCES)
     at = m.field(kind)
     if at < 0:
-        what = "map" if kind != "spin_lock" or w.k.version < (6, 2) else "map"
-        raise w.refuse(f"{what} '{m.name}' has no valid {name}", EINVAL)
+        raise w.refuse(f"map '{m.name}' has no valid {name}", EINVAL)
     off = s64(reg.scalar.v) + reg.off
     if off != at:
         raise w.refuse(f"off {off} doesn't point to 'struct {name}' that is at {at}", EINVAL)
@@ -50,6 +48,3 @@ def spin_lock(w: Walk, r: int, reg: RegState, lock: bool) -> None:
 def timer(w: Walk, r: int, reg: RegState, call: Call) -> None:
     _field_at(w, r, reg, "timer")
     call.map, call.map_uid = reg.map, reg.map_uid
-
-
-_ = rs
