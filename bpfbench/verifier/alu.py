@@ -324,7 +324,7 @@ def move_pointer(w: Walk, insn: Instruction, ptr: RegState, by: RegState, ptr_is
             return
         raise w.refuse(f"R{dst} 32-bit pointer arithmetic prohibited")
     _may_move(w, fn, dst, ptr, b, known)
-    _sane_offset(w, b, 0 if by.kind == rs.SCALAR else by.off, ptr.kind)
+    _sane_offset(w, b, by.off, ptr.kind)        # a linked number has an offset, too
     _sane_offset(w, ptr.scalar, ptr.off, ptr.kind)
     limit = speculation.NONE
     if fn in (ops.ADD, ops.SUB):

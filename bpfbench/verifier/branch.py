@@ -178,12 +178,8 @@ def _learn_numbers(w: Walk, insn: Instruction, regs: list[RegState], other_regs:
 
         refine_61(w, insn, regs, other_regs, a, b, fn, low)
         return
-    fa, fb = refine.refine(a.scalar, b.scalar, refine.NEGATE[fn], low, k.compare, k.deduce)
-    ta, tb = refine.refine(a.scalar, b.scalar, fn, low, k.compare, k.deduce)
-    if same:
-        # Both operands are one register: the second refinement is the one that stays.
-        fa, fb = fb, fb
-        ta, tb = tb, tb
+    fa, fb = refine.refine(a.scalar, b.scalar, refine.NEGATE[fn], low, k.compare, k.deduce, same)
+    ta, tb = refine.refine(a.scalar, b.scalar, fn, low, k.compare, k.deduce, same)
     src, dst = insn.src, insn.dst
     other_regs[dst] = sane(w, a.with_scalar(forgetful(w, ta)), "true_reg1")
     true_b = sane(w, b.with_scalar(forgetful(w, tb)), "true_reg2")

@@ -100,9 +100,11 @@ def _some_bit(a: Scalar, b: Scalar, low: bool) -> int:
     return -1 if (a.v | a.m) & value else 0
 
 
-def refine(a: Scalar, b: Scalar, fn: int, low: bool, how: int, deduce_how: int) -> tuple[Scalar, Scalar]:
-    """Both operands, given that `a fn b` is true."""
-    x, y = a.copy(), b.copy()
+def refine(a: Scalar, b: Scalar, fn: int, low: bool, how: int, deduce_how: int,
+           same: bool = False) -> tuple[Scalar, Scalar]:
+    """Both operands, given that `a fn b` is true; `same` when they are one register, narrowed twice."""
+    x = a.copy()
+    y = x if same else b.copy()
     if fn in (ops.JGE, ops.JGT, ops.JSGE, ops.JSGT):
         _narrow(y, x, FLIP[fn], low)
     else:

@@ -256,6 +256,8 @@ def _rare(w: Walk, insn: Instruction, kind: int) -> bool:
         call_kfunc(w, insn)
         w.scratched |= 1
     elif kind == ops.ADDR_CAST and not any(m.type == "arena" for m in w.prog.maps):
+        if insn.imm not in (1, 1 << 16):
+            raise w.refuse("addr_space_cast insn can only convert between address space 1 and 0", EINVAL)
         raise w.refuse("addr_space_cast insn can only be used in a program that has an associated arena", EINVAL)
     else:
         raise VerifierError(f"not supported: {insn.op.name} in the path walk", Where(pc=w.pc))
