@@ -19,7 +19,7 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.verifier import bounds, refine, speculation, tnum
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.alu import forgetful, sane
-from bpfbench.verifier.history import push_step
+from bpfbench.verifier.jump_history import push_step
 from bpfbench.verifier.paths import push
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.references import drop

@@ -21,7 +21,7 @@ from typing import Final, final
 
 from bpfbench.isa import ops
 from bpfbench.verifier import regstate as rs
-from bpfbench.verifier.history import previous, step_at
+from bpfbench.verifier.jump_history import previous, step_at
 from bpfbench.verifier.log import state_text
 from bpfbench.verifier.state import MAIN, Slot, State, Step
 from bpfbench.verifier.walk import EFAULT, Walk

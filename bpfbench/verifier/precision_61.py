@@ -12,7 +12,7 @@ from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.verifier import helper_protos as hp
 from bpfbench.verifier import regstate as rs
-from bpfbench.verifier.history import previous
+from bpfbench.verifier.jump_history import previous
 from bpfbench.verifier.log import state_text
 from bpfbench.verifier.state import MAIN, Slot, State
 from bpfbench.verifier.walk import EFAULT, Walk

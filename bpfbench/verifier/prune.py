@@ -18,7 +18,7 @@ from typing import Final
 
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.compare import EXACT, LOOSE, RANGE, Comparison
-from bpfbench.verifier.history import push_step
+from bpfbench.verifier.jump_history import push_step
 from bpfbench.verifier.log import state_text
 from bpfbench.verifier.paths import add_backedge, enter_loop, incomplete, maybe_free, peak
 from bpfbench.verifier.precision import Wanted, all_imprecise, all_precise, walk_back

@@ -17,7 +17,7 @@ from __future__ import annotations
 from bpfbench.isa import ops
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.dynptr import destroy_dynptr_slot
-from bpfbench.verifier.history import push_step
+from bpfbench.verifier.jump_history import push_step
 from bpfbench.verifier.log import tnum_text
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.regstate import RegState, constant

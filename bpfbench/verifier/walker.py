@@ -22,7 +22,7 @@ from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.checks import Slot
 from bpfbench.verifier.flaws import refuse_flawed
 from bpfbench.verifier.helpers import call_helper
-from bpfbench.verifier.history import push_step
+from bpfbench.verifier.jump_history import push_step
 from bpfbench.verifier.liveness import LiveStack
 from bpfbench.verifier.log import state_text
 from bpfbench.verifier.paths import finish, pop, push
