@@ -95,7 +95,7 @@ def _move(w: Walk, insn: Instruction, wide: bool) -> None:
     frame = w.state.frames[-1]
     if insn.op.imm:
         w.writable(insn.dst)
-        fresh = constant(insn.imm if wide else insn.imm & U32_MAX)
+        fresh = constant(insn.imm if wide or w.k.mov32_sign else insn.imm & U32_MAX)
         frame.regs[insn.dst] = fresh.with_precise(True) if w.unknown_reg.precise else fresh
         return
     reg = w.read(insn.src)
@@ -339,7 +339,7 @@ def move_pointer(w: Walk, insn: Instruction, ptr: RegState, by: RegState, ptr_is
 
 def _may_move(w: Walk, fn: int, dst: int, ptr: RegState, b: Scalar, known: bool) -> None:
     kind = ptr.kind
-    if kind & rs.MAYBE_NULL:
+    if kind & rs.MAYBE_NULL and not (w.k.nullable_moves and kind & rs.BASE == rs.MEM):
         raise w.refuse(f"R{dst} pointer arithmetic on {w.named(kind)} prohibited, null-check it first")
     if kind & rs.BASE in _MOVABLE:
         return

@@ -240,7 +240,7 @@ class Comparison:
                 return False
         elif old.id and new.id & rs.ADD_CONST:
             return False
-        if k.state_ids and not self.ids.match_number(old.id, new.id):
+        if k.ids_compared and not self.ids.match_number(old.id, new.id):
             return False
         return new.scalar.within(old.scalar)
 

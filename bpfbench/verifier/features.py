@@ -10,17 +10,20 @@ version. `without` removes an algorithm by name, to watch what it is worth.
 | `precision`        | every number counts exactly when states are compared |
 | `tnum`             | bits are forgotten after each operation |
 | `32-bit bounds`    | ranges of low halves are forgotten |
+| `CVE-2020-8835`, … | the fix of a published bug: see `history/switches.py` |
 
 Sources: the kernels' kernel/bpf/verifier.c; slides 22-33.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
 
 from bpfbench.errors import UsageError
 from bpfbench.profiles import profile
 from bpfbench.verifier import bounds, refine, tnum
+from bpfbench.verifier.scalar import Scalar
 from bpfbench.verifier.transfer import Arithmetic
 
 EXPERIMENTS: Final = ("pruning", "liveness", "precision", "tnum", "32-bit bounds")
@@ -41,13 +44,14 @@ class Features:
         "priv_stack", "exact_ids", "zext_fill_ids", "fork_ranges", "load_acquire", "pkt_data_subprogs", "tail_pkt",
         "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "stack_grows",
         "dynptr_tracked", "call_loops_ok", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits",
-        "full_errno", "fetch_back",
+        "full_errno", "fetch_back", "mov32_sign", "nullable_moves", "jump_chain", "ids_compared", "combine",
     )  # fmt: skip
 
     def __init__(self, name: str, version: tuple[int, int], without: tuple[str, ...]) -> None:
         for experiment in without:
-            if experiment not in EXPERIMENTS:
-                raise UsageError(f"unknown algorithm '{experiment}' to switch off; known: {', '.join(EXPERIMENTS)}")
+            if experiment not in EXPERIMENTS and experiment not in fixes():
+                raise UsageError(f"unknown algorithm '{experiment}' to switch off; known: {', '.join(EXPERIMENTS)}, "
+                                 f"and fixes: {', '.join(fixes())}")
         v = version
         self.name = name
         self.version = v
@@ -106,6 +110,27 @@ class Features:
         self.precision = "precision" not in without
         self.bits = "tnum" not in without
         self.halves = "32-bit bounds" not in without
+        self.mov32_sign = False                 # w1 = -1 sets all 64 bits (museum)
+        self.nullable_moves = False             # memory that may be null may be moved (museum)
+        self.jump_chain = True                  # precision goes from one side of a comparison to the other
+        self.ids_compared = self.state_ids      # numbers linked in a checkpoint must be linked in the state
+        self.combine: Callable[[Scalar, bool, int], Scalar] | None = None   # a wrong lesson (museum)
+        for experiment in without:
+            if experiment not in EXPERIMENTS:
+                restore(self, experiment)
+
+
+def fixes() -> tuple[str, ...]:
+    """Names of published bugs whose fix can be switched off."""
+    from bpfbench.verifier.history.switches import SWITCHES
+
+    return tuple(SWITCHES)
+
+
+def restore(k: Features, name: str) -> None:
+    from bpfbench.verifier.history.switches import restore
+
+    restore(k, name)
 
 
 def features(kernel: str, without: tuple[str, ...] = ()) -> Features:

@@ -274,7 +274,7 @@ def _back(w: Walk, pc: int, later: int, step: Step | None, wanted: Wanted, verbo
             pass
         elif not mask & (dst | src):
             return 0
-        else:
+        elif w.k.jump_chain:
             if step is None or not step.stack_operands & 2:
                 wanted.regs[f] |= src
             if step is None or not step.stack_operands & 1:

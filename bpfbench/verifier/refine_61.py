@@ -8,6 +8,8 @@ Source: kernel/bpf/verifier.c (6.1) `reg_set_min_max`, `reg_combine_min_max`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.verifier import tnum
@@ -17,6 +19,8 @@ from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import S32_MAX, S32_MIN, U32_MAX, U64_MAX, Scalar, s32, s64
 from bpfbench.verifier.walk import Walk
 
+Combine = Callable[[Scalar, bool, int], Scalar]
+
 
 def refine_61(w: Walk, insn: Instruction, regs: list[RegState], other_regs: list[RegState], a: RegState, b: RegState,
               fn: int, low: bool) -> None:
@@ -25,11 +29,11 @@ def refine_61(w: Walk, insn: Instruction, regs: list[RegState], other_regs: list
     sa, sb = a.scalar, b.scalar
     how = w.k.deduce
     if sb.m == 0 or (low and not sb.m & U32_MAX):
-        taken, not_taken = against(sa, sb.v, fn, low, how)
+        taken, not_taken = against(sa, sb.v, fn, low, how, w.k.combine)
         other_regs[dst] = a.with_scalar(taken)
         regs[dst] = a.with_scalar(not_taken)
     elif sa.m == 0 or (low and not sa.m & U32_MAX):
-        taken, not_taken = against(sb, sa.v, FLIP[fn], low, how)
+        taken, not_taken = against(sb, sa.v, FLIP[fn], low, how, w.k.combine)
         other_regs[src] = b.with_scalar(taken)
         regs[src] = b.with_scalar(not_taken)
     elif not low and fn in (ops.JEQ, ops.JNE):
@@ -49,8 +53,8 @@ def _meet(a: Scalar, b: Scalar, how: int) -> tuple[Scalar, Scalar]:
     return deduce(x, how), deduce(y, how)
 
 
-def against(s: Scalar, value: int, fn: int, low: bool, how: int) -> tuple[Scalar, Scalar]:
-    """A number compared with a constant: (if the jump is taken, if not)."""
+def against(s: Scalar, value: int, fn: int, low: bool, how: int, wrong: Combine | None = None) -> tuple[Scalar, Scalar]:
+    """A number compared with a constant: (if the jump is taken, if not); `wrong` stands for `combined` (history/)."""
     t, f = s.copy(), s.copy()
     val = value & U32_MAX if low else value & U64_MAX
     if fn == ops.JEQ:
@@ -63,7 +67,8 @@ def against(s: Scalar, value: int, fn: int, low: bool, how: int) -> tuple[Scalar
         _unsigned(t, f, val, fn, low)
     else:
         _signed(t, f, s32(val) if low else s64(val), fn, low)
-    return _combined(t, low, how), _combined(f, low, how)
+    combine = wrong if wrong is not None else combined
+    return combine(t, low, how), combine(f, low, how)
 
 
 def _bits(t: Scalar, f: Scalar, val: int, low: bool) -> None:
@@ -114,7 +119,7 @@ def _signed(t: Scalar, f: Scalar, val: int, fn: int, low: bool) -> None:
         large.smin = max(large.smin, least)
 
 
-def _combined(s: Scalar, low: bool, how: int) -> Scalar:
+def combined(s: Scalar, low: bool, how: int) -> Scalar:
     """What one width says about the other (`__reg_combine_*`)."""
     if low:
         if s.v >> 32 == 0 and s.m >> 32 == 0:

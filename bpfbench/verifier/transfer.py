@@ -43,13 +43,14 @@ from bpfbench.verifier.scalar import (
 class Arithmetic:
     """The transfer functions of one kernel: which `gen`eration of rules, which product of bits, how far to `deduce`."""
 
-    __slots__ = ("gen", "mul", "deduce", "neg")
+    __slots__ = ("gen", "mul", "deduce", "neg", "faulty")
 
     def __init__(self, gen: int, mul: int, deduce: int, neg: bool) -> None:
         self.gen = gen
         self.mul = mul
         self.deduce = deduce
         self.neg = neg
+        self.faulty: Callable[[Arithmetic, int, bool, Scalar, Scalar], Scalar | None] | None = None   # history/
 
     def transfer(self, fn: int, wide: bool, a: Scalar, b: Scalar) -> Scalar:
         """The result of `a fn b` on 64 (wide) or 32 bits.
@@ -58,6 +59,10 @@ class Arithmetic:
         >>> Arithmetic(2, 1, 2, True).transfer(ops.ADD, True, Scalar.const(3), Scalar.const(4))
         <7>
         """
+        if self.faulty is not None:
+            wrong = self.faulty(self, fn, wide, a, b)
+            if wrong is not None:
+                return wrong
         if a.m == 0 and b.m == 0:
             known = fold(fn, wide, a.v, b.v)
             if known >= 0:
