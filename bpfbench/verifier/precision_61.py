@@ -155,7 +155,7 @@ def _back(w: Walk, insn: Instruction, regs: int, slots: int) -> tuple[bool, int,
             if kind != ops.ST:
                 regs |= src
     elif kind in (ops.JMP, ops.JMP32):
-        if not insn.op.imm and regs & (dst | src):
+        if not insn.op.imm and regs & (dst | src) and w.k.jump_chain:
             regs |= dst | src
     elif kind in (ops.CALL_LOCAL, ops.EXIT):
         return False, regs, slots
