@@ -12,7 +12,7 @@ asked for, by walking once more with a recorder, which is exact because the walk
 from __future__ import annotations
 
 import gc
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from bpfbench.errors import VerifierError
 from bpfbench.isa import ops
@@ -30,6 +30,9 @@ from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer, Recorder
 from bpfbench.verifier.walk import EINVAL, ERRNO_NAMES, Refuse, Walk
 from bpfbench.verifier.walker import walk_function, walk_main
+
+if TYPE_CHECKING:
+    from bpfbench.verifier.explanation import Explanation
 
 
 @final
@@ -150,9 +153,9 @@ class Verification:
         """For each slot the mask of registers live before it."""
         return [a.live & 0x7FF for a in self.walk.aux]
 
-    def explain(self) -> str:
-        """In a few sentences: what was refused, where, and why."""
-        from bpfbench.verifier.why import explain
+    def explain(self) -> Explanation:
+        """What was refused, what the verifier knew and wanted, the steps that lead there, and what to change."""
+        from bpfbench.verifier.explanation import explain
 
         return explain(self)
 
