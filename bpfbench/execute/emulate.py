@@ -116,10 +116,11 @@ MACHINES: Final[dict[str, Host]] = {
 class Emulator:
     """One run under Unicorn; the image of a tail-called program is placed behind the first."""
 
-    def __init__(self, program: Program, target: str, runtime: Runtime, seconds: float) -> None:
+    def __init__(self, program: Program, target: str, runtime: Runtime, seconds: float, fault: str = "") -> None:
         self.target = target
         self.host = MACHINES[target]
         self.runtime = runtime
+        self.fault = fault
         self.deadline = time.monotonic() + seconds
         self.calls = Calls(runtime, self.tail_call)
         self.numbers: dict[int, int] = {}          # callout address -> call number
@@ -167,7 +168,7 @@ class Emulator:
         known = self.images.get(id(program))
         if known is not None:
             return known
-        prepared, code = compile_for(program, self.target)
+        prepared, code = compile_for(program, self.target, fault=self.fault)
         base = self.next_image
         linked = link(code, base, lambda kind, symbol: self._resolve(program, symbol))
         self.uc.mem_write(base, linked.bytes)
@@ -335,10 +336,12 @@ class Emulator:
 def run(
     prog: Program, data: bytes | str = b"", target: str = "x86_64", ctx: ContextGiven = None, maps: object = None,
     cpus: int = 1, seed: int = 0, seconds: float = DEFAULT_SECONDS, clock: Callable[[], int] | None = None,
+    fault: str = "",
 ) -> Result:  # fmt: skip
     """Run `prog` as native code of `target` under Unicorn; arguments and result as of `interp.run`.
 
-    `seconds`  wall-clock time after which the run is stopped.  Raises JitError, ExecuteError, NotSupported.
+    `seconds`  wall-clock time after which the run is stopped · `fault`  a code generator bug to compile with
+    (jit/history.py).  Raises JitError, ExecuteError, NotSupported.
     """
     if target not in MACHINES:
         raise NotSupported(f"emulation of {target}")
@@ -346,7 +349,7 @@ def run(
     runtime = surroundings(prog, data, ctx, moved(maps, memory), cpus, seed, memory)
     if clock is not None:
         runtime.clock = clock
-    emulator = Emulator(prog, target, runtime, seconds)
+    emulator = Emulator(prog, target, runtime, seconds, fault)
     trap: Trap | None = None
     r0 = 0
     try:

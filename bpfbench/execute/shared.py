@@ -94,15 +94,18 @@ class Calls:
         return 1
 
 
-def compile_for(program: Program, target: str, kernel: str = "", tell: bool = True) -> tuple[Prepared, Code]:
+def compile_for(
+    program: Program, target: str, kernel: str = "", tell: bool = True, fault: str = ""
+) -> tuple[Prepared, Code]:
     """The program prepared and compiled for running outside a kernel.
 
-    ARM and PPC64 use the profile whose shifts mask their amount, as eBPF says; their kernels' do not.
+    ARM and PPC64 use the profile whose shifts mask their amount, as eBPF says; their kernels' do not.  `fault` names a
+    code generator bug (jit/history.py), for machines that are emulated.
     """
     ready = prepare(program, tell)
     features = {"user_space": True, **OUTSIDE.get(target, {})}
     profile = kernel or ("bpfbench" if target in ("arm", "ppc64") else "linux-6.18")
-    return ready, compile_program(ready.program, target, profile, facts=ready.facts, features=features)
+    return ready, compile_program(ready.program, target, profile, facts=ready.facts, features=features, fault=fault)
 
 
 def symbol_number(symbol: str) -> int:

@@ -32,7 +32,7 @@ PRIVATE_STACK_TYPES = ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
 def compile_program(
     prog: Program, target: str = "x86_64", kernel: str = "linux-6.18", verification: object = None,
     facts: Facts | None = None, features: dict[str, bool] | None = None, rewritten: bool = False,
-    addresses: dict[str, int] | None = None,
+    addresses: dict[str, int] | None = None, fault: str = "",
 ) -> Code:  # fmt: skip
     """Native code for `prog` as the JIT of `kernel` on `target` emits it.
 
@@ -41,6 +41,7 @@ def compile_program(
     `features`      changes to the processor and configuration features of the profile, see `features.py`
     `rewritten`     the program has been through the kernel's rewriting (helper numbers are call offsets)
     `addresses`     addresses of kernel symbols, where the code's form depends on them
+    `fault`         compile as before the fix of a published bug (`history.py`); never the right code
     Raises JitError or NotSupported naming the instruction.
 
     >>> from bpfbench.program.program import from_assembly
@@ -48,17 +49,22 @@ def compile_program(
     '0f 1f 44 00 00 0f 1f 00 55 48 89 e5 b8 02 00 00 00 c9 c3'
     """
     return compile_insns(
-        prog.insns, target, kernel, verification, facts, features, rewritten, addresses, dict(prog.symbols), prog.type
-    )
+        prog.insns, target, kernel, verification, facts, features, rewritten, addresses, dict(prog.symbols), prog.type,
+        fault,
+    )  # fmt: skip
 
 
 def compile_insns(
     insns: list[Instruction | None], target: str, kernel: str, verification: object = None, facts: Facts | None = None,
     features: dict[str, bool] | None = None, rewritten: bool = False, addresses: dict[str, int] | None = None,
-    names: dict[str, int] | None = None, prog_type: str = "",
+    names: dict[str, int] | None = None, prog_type: str = "", fault: str = "",
 ) -> Code:  # fmt: skip
     """`compile_program` on slot-indexed instructions."""
     chosen = target_class(target)
+    if fault:
+        from bpfbench.jit.history import faulty_class
+
+        chosen = faulty_class(chosen.name, fault)
     version = profile(kernel).version
     switched = features_of(chosen.name, kernel, features)
     check(insns)
