@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BpfbenchError", "Instruction", "MapSpec", "NotSupported", "Program", "UsageError", "Where", "assemble", "cfg",
-    "compile_c", "jit", "jumptables", "kernel", "listing", "load", "run", "verify",
+    "compile_c", "jit", "jumptables", "kernel", "listing", "load", "run", "verify", "verify_static",
 ]  # fmt: skip
 
 
@@ -66,6 +66,13 @@ def verify(prog: Program, kernel: str = "linux-6.18", privileged: bool = True, t
     from bpfbench.verifier.verification import verify as walk
 
     return walk(prog, kernel=kernel, privileged=privileged, trace=trace, without=without)
+
+
+def verify_static(prog: Program, privileged: bool = True) -> Any:
+    """Verify by abstract interpretation over the control-flow graph; returns a `FixpointVerification`."""
+    from bpfbench.fixpoint.verify import verify_static as analyse
+
+    return analyse(prog, privileged)
 
 
 def jit(prog: Program, target: str = "x86_64", kernel: str = "linux-6.18", **options: Any) -> Any:
