@@ -68,11 +68,11 @@ def verify(prog: Program, kernel: str = "linux-6.18", privileged: bool = True, t
     return walk(prog, kernel=kernel, privileged=privileged, trace=trace, without=without)
 
 
-def verify_static(prog: Program, privileged: bool = True) -> Any:
+def verify_static(prog: Program, privileged: bool = True, beyond: tuple[str, ...] = ()) -> Any:
     """Verify by abstract interpretation over the control-flow graph; returns a `FixpointVerification`."""
     from bpfbench.fixpoint.verify import verify_static as analyse
 
-    return analyse(prog, privileged)
+    return analyse(prog, privileged, beyond)
 
 
 def jit(prog: Program, target: str = "x86_64", kernel: str = "linux-6.18", **options: Any) -> Any:

@@ -119,7 +119,7 @@ def _condition(w: Analysis, state: State, n: int, r: int, v: Value, kind: int, c
             raise w.refuse("argument", f"no map before the key in r{r}", r)
         use(w, state, r, v, region.spec.key_size, False, False)
         if region.spec.type in ("array", "percpu_array"):
-            call.key = constant_key(state, v, region.spec.key_size)
+            call.key = constant_key(state, v, region.spec.key_size, "keys" in w.beyond)
     elif kind == hp.ARG_MAP_VALUE:
         if not null and region is not None:
             use(w, state, r, v, region.spec.value_size, bool(arg.flags & hp.WRITE), False)
@@ -266,11 +266,11 @@ def _use_stack(w: Analysis, state: State, r: int, ptr: Value, size: int, write: 
             raise w.refuse("dynptr", f"r{r} reaches into a dynamic pointer", r)
 
 
-def constant_key(state: State, ptr: Value, size: int) -> int:
-    """The key of an array lookup where the stack holds a known one, else -1."""
+def constant_key(state: State, ptr: Value, size: int, anywhere: bool) -> int:
+    """The key of an array lookup where the stack holds a known one, else -1; `anywhere`: not only in an aligned slot."""
     if ptr.kind != vs.STACK or ptr.scalar.m:
         return -1
     found = cells.read(state.frames[ptr.frame].cells, ptr.scalar.smin, size) if size in (1, 2, 4, 8) else None
     if found is None or found is ANY_NUMBER or found.kind != NUMBER or found.scalar.m:
         return -1
-    return found.scalar.v
+    return found.scalar.v if anywhere or ptr.scalar.smin % 8 == 0 or found.scalar.v == 0 else -1

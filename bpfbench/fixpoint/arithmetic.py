@@ -1,7 +1,7 @@
 """What arithmetic does to values: numbers by the verifier's transfer functions, pointers by moving their offset.
 
 Numbers use `verifier/transfer.py`, the rules of Linux 6.18, so that what is a known bound there is one here.  A few
-operations that the kernel gives up on are modelled besides, because a join has fewer facts than a path:
+operations that the kernel gives up on are modelled besides, where asked for (`beyond`, context.py):
 
 | operation | here |
 |---|---|
@@ -95,9 +95,9 @@ def low_half(value: Value) -> Value:
     return number(bounds.truncated(value.scalar, 4, DEDUCE))
 
 
-def compute(fn: int, wide: bool, a: Value, b: Value) -> Value:
-    """a fn b for two numbers; sums with a constant keep the symbol."""
-    s = scalar_of(fn, wide, a.scalar, b.scalar)
+def compute(fn: int, wide: bool, a: Value, b: Value, division: bool = False) -> Value:
+    """a fn b for two numbers; sums with a constant keep the symbol.  `division`: also what Linux gives up on."""
+    s = scalar_of(fn, wide, a.scalar, b.scalar, division)
     if s.m == 0:
         return constant(s.v)
     if wide and fn == ops.ADD and b.scalar.m == 0 and a.sym != ANON:
@@ -113,12 +113,14 @@ def compute(fn: int, wide: bool, a: Value, b: Value) -> Value:
     return number(s)
 
 
-def scalar_of(fn: int, wide: bool, a: Scalar, b: Scalar) -> Scalar:
+def scalar_of(fn: int, wide: bool, a: Scalar, b: Scalar, division: bool) -> Scalar:
     """Bits and ranges of a fn b."""
-    if a.m == 0 and b.m == 0 and fn in (ops.DIV, ops.MOD, ops.SDIV, ops.SMOD):
-        return Scalar.const(_divide(fn, wide, a.v, b.v))
     if fn == ops.NEG or RULES.models(fn, wide, b):
         return RULES.transfer(fn, wide, a, b)
+    if not division:
+        return UNKNOWN if wide else between(0, U32_MAX)
+    if a.m == 0 and b.m == 0 and fn in (ops.DIV, ops.MOD, ops.SDIV, ops.SMOD):
+        return Scalar.const(_divide(fn, wide, a.v, b.v))
     mask = U64_MAX if wide else U32_MAX
     low, high, least, most = (a.umin, a.umax, b.umin, b.umax) if wide else (a.u32min, a.u32max, b.u32min, b.u32max)
     if fn == ops.DIV:
@@ -151,9 +153,10 @@ def moved(ptr: Value, by: Value, fresh: int) -> Value:
     """ptr + by; `fresh` is the symbol to use where the sum of two symbols needs one."""
     s = offset_sum(ptr.scalar, by.scalar)
     if s.m == 0:
-        return ptr.at(s, vs.ZERO, s64(s.v))
+        return ptr.at(s, vs.ZERO, s64(s.v), s64(by.scalar.v))
     if by.scalar.m == 0:
-        return ptr.at(s, ptr.sym, ptr.delta + s64(by.scalar.v)) if ptr.sym != ANON else ptr.at(s, ANON, 0)
+        step = s64(by.scalar.v)
+        return ptr.at(s, ptr.sym, ptr.delta + step if ptr.sym != ANON else 0, step)
     if ptr.scalar.m == 0 and by.sym != ANON and by.scalar.smin >= 0:
         return ptr.at(s, by.sym, by.delta + s64(ptr.scalar.v))
     return ptr.at(s, fresh, 0)
@@ -168,6 +171,3 @@ def negated(by: Value) -> Value:
     s = RULES.transfer(ops.NEG, True, by.scalar, by.scalar) if by.scalar.m else Scalar.const(-s64(by.scalar.v))
     return number(s)
 
-
-def is_any(value: Value) -> bool:
-    return value is ANY_NUMBER

@@ -18,7 +18,7 @@ from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.arithmetic import DEDUCE, RULES
 from bpfbench.fixpoint.context import Analysis
 from bpfbench.fixpoint.state import State, symbol_range
-from bpfbench.fixpoint.values import ANON, LENGTH, META_LENGTH, NUMBER, ZERO, Value, constant
+from bpfbench.fixpoint.values import ANON, META_LENGTH, NUMBER, ZERO, Value, constant, length_symbol
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.verifier import bounds, refine, tnum
@@ -89,15 +89,19 @@ def _packet(state: State, a: Value, b: Value, fn: int) -> bool:
     if back is not None and back + c < 0:
         return False
     zones.add(x[0], y[0], c)
-    if x[2] is not None and y[0] in (LENGTH, META_LENGTH):
-        zones.add(ZERO, y[0], y[1] - x[2] - (1 if fn in (ops.JLT, ops.JGT) else 0))
+    if x[2] is not None and y[2] is None:
+        least = y[1] - x[2] - (1 if fn in (ops.JLT, ops.JGT) else 0)
+        zones.add(ZERO, y[0], least)
+        if y[0] != META_LENGTH and x[0] == ZERO:
+            for other in {length_symbol(v) for v in state.locations() if v.kind == vs.PACKET and v.frame}:
+                zones.add(ZERO, other, least)
     return True
 
 
 def _place(p: Value, other: Value) -> tuple[int, int, int | None] | None:
     """A packet pointer as symbol + delta, counted from where both pointers count, and its least offset."""
     if p.kind == vs.END:
-        return (LENGTH, 0, None) if other.kind == vs.PACKET else None
+        return (length_symbol(other), 0, None) if other.kind == vs.PACKET else None
     if p.kind == vs.PACKET and other.kind == vs.META:
         return (META_LENGTH, p.scalar.smin, None) if p.scalar.m == 0 and p.scalar.smin == 0 else None
     if not -MAX_PACKET_OFFSET <= p.scalar.smin <= p.scalar.smax <= MAX_PACKET_OFFSET:

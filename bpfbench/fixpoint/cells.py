@@ -35,14 +35,9 @@ def overlapping(cells: Cells, low: int, high: int) -> list[int]:
     return [at for at, (size, _) in cells.items() if at < high and at + size > low]
 
 
-def write(cells: Cells, at: int, size: int, value: Value) -> None:
-    """A store of known place; what it cuts in two keeps its untouched constant bytes."""
-    for other in overlapping(cells, at, at + size):
-        length, old = cells.pop(other)
-        if old.kind == NUMBER and old.scalar.m == 0:
-            for byte in range(other, other + length):
-                if not at <= byte < at + size:
-                    cells[byte] = (1, constant(old.scalar.v >> 8 * (byte - other) & 0xFF))
+def write(cells: Cells, at: int, size: int, value: Value, split: bool = False) -> None:
+    """A store of known place; with `split`, what it cuts keeps its untouched constant bytes (zeros: always)."""
+    forget(cells, at, at + size, split)
     cells[at] = (size, value if size == 8 or value.kind != NUMBER else _stored(value, size))
 
 
@@ -53,11 +48,11 @@ def _stored(value: Value, size: int) -> Value:
     return cut(value, size)
 
 
-def forget(cells: Cells, low: int, high: int) -> None:
+def forget(cells: Cells, low: int, high: int, split: bool = False) -> None:
     """Some store may have hit low … high - 1."""
     for at in overlapping(cells, low, high):
         length, old = cells.pop(at)
-        if old.kind == NUMBER and old.scalar.m == 0:
+        if old.kind == NUMBER and old.scalar.m == 0 and (split or (old.scalar.v == 0 and at % 8)):
             for byte in range(at, at + length):
                 if not low <= byte < high:
                     cells[byte] = (1, constant(old.scalar.v >> 8 * (byte - at) & 0xFF))

@@ -1,7 +1,12 @@
 """What stays the same during one analysis: the program, its graph, its maps, what its type allows.
 
 Every file of this folder that checks an instruction gets the `Analysis`; what changes from point to point is the
-`State`.  `checking` is False while a loop is still being approximated: a check that fails then only cuts the path, the
+`State`.
+
+The analysis knows some facts that Linux does not keep.  They are not used unless asked for by name, so that a program
+that Linux refuses for safety is not accepted just because it happens to be safe (`BEYOND`).
+
+`checking` is False while a loop is still being approximated: a check that fails then only cuts the path, the
 last pass over the loop decides (iterate.py).
 """
 
@@ -22,6 +27,14 @@ from bpfbench.verifier import helper_protos as hp
 from bpfbench.verifier import progtypes, value_types
 
 VERSION: Final = (6, 18)            # whose tables are used
+BEYOND: Final[dict[str, str]] = {
+    # name         what is known in addition
+    "division":    "quotients, remainders and shifts by unknown amounts have ranges",
+    "offsets":     "the variable part of an offset may be negative where the fixed part makes up for it",
+    "keys":        "a constant key anywhere on the stack makes the lookup in an array succeed",
+    "bytes":       "the bytes of a stack cell are known one by one, at any place",
+    "lengths":     "the length of the packet is one number: a later load of its address, or end - data, tells it too",
+}
 GPL: Final = frozenset(("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"))
 TAIL_CALL: Final = helper_id("tail_call")
 
@@ -44,11 +57,12 @@ class Analysis:
 
     __slots__ = ("program", "cfg", "names", "thresholds", "pc", "checking", "row", "gpl", "regions", "prototypes", "live",
                  "depth", "kinds", "strict", "changes_packet", "called_globals", "has_func_info", "async_entries",
-                 "cgroup_storage", "steps", "joins", "widenings", "map_of")
+                 "beyond", "steps", "joins", "widenings", "map_of")
 
-    def __init__(self, prog: Program, cfg: Cfg) -> None:
+    def __init__(self, prog: Program, cfg: Cfg, beyond: frozenset[str] = frozenset()) -> None:
         self.program = prog
         self.cfg = cfg
+        self.beyond = beyond
         self.names = Names()
         self.thresholds = Thresholds(prog)
         self.pc = 0

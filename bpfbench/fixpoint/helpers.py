@@ -134,8 +134,8 @@ def forget_packet(state: State) -> None:
         for at, (size, v) in list(f.cells.items()):
             if v.kind in gone or v.sym < 0:
                 f.cells[at] = (size, _without(v))
-    state.zones.forget(vs.LENGTH)
-    state.zones.forget(vs.META_LENGTH)
+    for symbol in {s for x, row in state.zones.edges.items() for s in (x, *row) if s < 0}:
+        state.zones.forget(symbol)
 
 
 def _without(v: Value) -> Value:

@@ -49,6 +49,8 @@ def load(w: Analysis, state: State, insn: Instruction) -> None:
     ptr = w.read(state, insn.src)
     signed = insn.kind == ops.LDXS
     found = access(w, state, insn.src, ptr, insn.off, insn.op.size, False, signed=signed)
+    if found.kind == vs.PACKET and found.frame:
+        state.zones.forget(vs.length_symbol(found))
     if found.kind == NUMBER and insn.op.size < 8:
         found = extended(found, insn.op.size, 64) if signed else cut(found, insn.op.size)
     w.write(state, insn.dst, found)
@@ -193,8 +195,15 @@ def fixed(w: Analysis, r: int, ptr: Value, off: int) -> int:
 def block(w: Analysis, r: int, ptr: Value, off: int, size: int, limit: int) -> None:
     """`size` bytes inside a region of `limit` bytes, for the smallest and the largest offset."""
     low, high = ptr.scalar.smin + off, ptr.scalar.smax + off + size
+    _variable_part(w, r, ptr)
     if low < 0 or high > limit:
         raise w.refuse("out-of-bounds", f"bytes {low} to {high - 1} of {vs.text(ptr)}, which has {limit}", r)
+
+
+def _variable_part(w: Analysis, r: int, ptr: Value) -> None:
+    """Linux wants the part of an offset that is not a sum of constants not to be negative by itself."""
+    if ptr.scalar.m and ptr.scalar.smin < ptr.fixed and "offsets" not in w.beyond:
+        raise w.refuse("out-of-bounds", f"the variable part of {vs.text(ptr)} in r{r} may be negative", r)
 
 
 def _map_value(w: Analysis, r: int, ptr: Value, off: int, size: int, write: bool, signed: bool) -> Value:
@@ -233,6 +242,7 @@ def special_fields(w: Analysis, r: int, ptr: Value, off: int, size: int, kptr_ok
 
 def packet(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int) -> None:
     """Does the packet (or its metadata) have the bytes?"""
+    _variable_part(w, r, ptr)
     if ptr.scalar.smin + off < 0:
         raise w.refuse("packet-bounds", f"r{r} ({vs.text(ptr)}) may point before the packet", r)
     past = past_end(state, ptr)
@@ -243,7 +253,7 @@ def packet(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int) -
 
 def past_end(state: State, ptr: Value) -> int | None:
     """The best known bound of  offset - length of the packet  (of the metadata)."""
-    end = vs.LENGTH if ptr.kind == vs.PACKET else vs.META_LENGTH
+    end = vs.length_symbol(ptr)
     zones = state.zones
     base = zones.bound(vs.ZERO, end)
     best = None if base is None else base + ptr.scalar.smax
@@ -269,6 +279,8 @@ def _context(w: Analysis, r: int, ptr: Value, off: int, size: int, write: bool, 
     kind = _CTX_KINDS[field.kind]
     if field.kind in _OR_NULL:
         return Value(kind, vs.ZERO_SCALAR, nullable=True, ident=w.names.fresh())
+    if kind == vs.PACKET and "lengths" not in w.beyond:
+        return pointer(kind, frame=w.pc + 1)
     return pointer(kind, note=field.struct)
 
 
@@ -298,9 +310,9 @@ def _stack(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int, w
                 raise w.refuse("caller-stack", f"address of a frame stored in the frame of a caller, r{value_reg}", value_reg)
         dynptrs_hit(w, state, ptr.frame, low, high)
         if one_place:
-            cells.write(held, low, size, value)
+            cells.write(held, low, size, value, "bytes" in w.beyond)
         else:
-            cells.forget(held, low, high)
+            cells.forget(held, low, high, "bytes" in w.beyond)
         return ANY_NUMBER
     for at in cells.overlapping(held, low, high):
         if held[at][1].kind == vs.DYNPTR:
@@ -310,6 +322,8 @@ def _stack(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int, w
     found = cells.read(held, low, size)
     if found is None:
         raise w.refuse("partial-pointer", f"{size} bytes at fp{low} are part of a pointer", r)
+    if low % 8 and not found.is_zero and "bytes" not in w.beyond:
+        return ANY_NUMBER
     return found
 
 

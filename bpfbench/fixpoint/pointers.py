@@ -48,7 +48,7 @@ def alu(w: Analysis, state: State, insn: Instruction) -> None:
     if a.kind == NUMBER and b.kind == NUMBER:
         if fn in (ops.ADD, ops.SUB) and b.scalar.m == 0 and a.sym == ANON and a.scalar.m:
             a = name(w, state, insn.dst)
-        w.write(state, insn.dst, compute(fn, wide, a, b))
+        w.write(state, insn.dst, compute(fn, wide, a, b, "division" in w.beyond))
         return
     w.write(state, insn.dst, _with_pointer(w, state, insn, a, b, wide))
 
@@ -92,7 +92,9 @@ def _with_pointer(w: Analysis, state: State, insn: Instruction, a: Value, b: Val
     if a.kind > NUMBER and b.kind > NUMBER:
         if fn != ops.SUB:
             raise w.refuse("pointer-arithmetic", f"r{dst}: {vs.text(a)} and {vs.text(b)} are both pointers", dst, insn.src)
-        return _distance(a, b) if wide else Value(NUMBER, between(0, U32_MAX), ANON)
+        if not wide:
+            return Value(NUMBER, between(0, U32_MAX), ANON)
+        return _distance(a, b) if "lengths" in w.beyond else ANY_NUMBER
     ptr, by = (a, b) if a.kind > NUMBER else (b, a)
     if not wide:
         if fn == ops.SUB:

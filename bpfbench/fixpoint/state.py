@@ -22,7 +22,7 @@ from typing import Final, final
 
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.cells import Cells, join_cells
-from bpfbench.fixpoint.values import ANON, ANY_NUMBER, LENGTH, META_LENGTH, NO_VALUE, NOTHING, NUMBER, ZERO, Value
+from bpfbench.fixpoint.values import ANON, ANY_NUMBER, NO_VALUE, NOTHING, NUMBER, ZERO, Value
 from bpfbench.fixpoint.widening import Thresholds, join
 from bpfbench.fixpoint.zones import Zones
 
@@ -394,7 +394,8 @@ class Join:
             return a
         scalar = self.widen.widen(a.scalar, b.scalar) if self.widen is not None else join(a.scalar, b.scalar)
         sym, delta = self.sym(a, b)
-        return a.at(scalar, sym, delta).named(sym, delta, self.ident(a.ident, b.ident))
+        out = a.at(scalar, sym, delta, min(b.fixed - a.fixed, 0))
+        return out.named(sym, delta, self.ident(a.ident, b.ident))
 
     def _unlike(self, a: Value, b: Value) -> Value:
         small, large = (a, b) if a.size <= b.size else (b, a)
@@ -406,7 +407,8 @@ class Join:
         sym, delta = self.sym(a, b)
         nullable = a.nullable or b.nullable
         ident = self.ident(a.ident, b.ident) or self.names.fresh()
-        return Value(a.kind, scalar, sym, delta, nullable, ident, a.ref, small.region, small.size, a.frame, a.note)
+        return Value(a.kind, scalar, sym, delta, nullable, ident, a.ref, small.region, small.size, a.frame, a.note,
+                     min(a.fixed, b.fixed))
 
     # Differences: t is a symbol of the result, s + off what it stands for in one of the states.
 
@@ -418,7 +420,8 @@ class Join:
         for t, found in self.spans.items():
             a, b, delta = found[0]
             in_old[t], in_new[t] = (a.sym, a.delta - delta), (b.sym, b.delta - delta)
-        for t in (ZERO, LENGTH, META_LENGTH):
+        fixed = {s for zones in (self.old.zones, self.new.zones) for x, y, _ in zones.pairs() for s in (x, y) if s <= 0}
+        for t in fixed | {ZERO}:
             in_old[t] = in_new[t] = (t, 0)
         for t, (s, off) in in_old.items():
             old_of.setdefault(s, []).append((t, off))

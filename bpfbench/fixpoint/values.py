@@ -63,6 +63,7 @@ ZERO: Final = 0                 # the number 0
 ANON: Final = 1                 # no name: not known to be the same as anything else
 LENGTH: Final = -1              # bytes in the packet
 META_LENGTH: Final = -2         # bytes of metadata before it
+_LENGTHS: Final = -3            # and below: the length of the packet as learnt through one load of its address
 
 
 @final
@@ -91,15 +92,18 @@ class Region:
 class Value:
     """See the module text.  Immutable.
 
+    `fixed` the constants that were added to a pointer (a hint, no fact: only for "offsets" in context.BEYOND)
     `region` the map of MAP, VALUE and KEY · `size` bytes of MEM and RECORD · `frame` of STACK · `note` name of a STRUCT,
     type of a DYNPTR, "ro" of read-only memory, function number of FUNC (in `size`) · `ref` it stands for a reference
+    `frame` of packet pointers: 1 + pc of the load from the context, where that matters (`length_symbol`)
     """
 
-    __slots__ = ("kind", "scalar", "sym", "delta", "nullable", "ident", "ref", "region", "size", "frame", "note")
+    __slots__ = ("kind", "scalar", "sym", "delta", "nullable", "ident", "ref", "region", "size", "frame", "note",
+                 "fixed")
 
     def __init__(self, kind: int, scalar: Scalar, sym: int = 0, delta: int = 0, nullable: bool = False, ident: int = 0,
                  ref: bool = False, region: Region | None = None, size: int = 0, frame: int = 0,
-                 note: str = "") -> None:
+                 note: str = "", fixed: int = 0) -> None:
         self.kind = kind
         self.scalar = scalar
         self.sym = sym
@@ -111,18 +115,19 @@ class Value:
         self.size = size
         self.frame = frame
         self.note = note
+        self.fixed = fixed
 
-    def at(self, scalar: Scalar, sym: int, delta: int) -> Value:
-        """The same kind with another number or offset."""
+    def at(self, scalar: Scalar, sym: int, delta: int, step: int = 0) -> Value:
+        """The same kind with another number or offset; `step` is the constant by which a pointer was moved."""
         return Value(self.kind, scalar, sym, delta, self.nullable, self.ident, self.ref, self.region, self.size,
-                     self.frame, self.note)
+                     self.frame, self.note, self.fixed + step)
 
     def named(self, sym: int, delta: int, ident: int) -> Value:
         """The same under other names."""
         if sym == self.sym and delta == self.delta and ident == self.ident:
             return self
         return Value(self.kind, self.scalar, sym, delta, self.nullable, ident, self.ref, self.region, self.size,
-                     self.frame, self.note)
+                     self.frame, self.note, self.fixed)
 
     def settled(self) -> Value:
         """A nullable pointer found not to be null."""
@@ -136,7 +141,7 @@ class Value:
             elif region.spec.type in ("sockmap", "sockhash"):
                 kind = SOCKET
         return Value(kind, self.scalar, self.sym, self.delta, False, self.ident, self.ref, region, self.size, self.frame,
-                     self.note)
+                     self.note, self.fixed)
 
     @property
     def is_number(self) -> bool:
@@ -172,6 +177,17 @@ def same_region(a: Region | None, b: Region | None) -> bool:
     return a is not None and b is not None and a.index == b.index and a.inner == b.inner
 
 
+def length_symbol(ptr: Value) -> int:
+    """The symbol of the region's length that comparisons of this pointer with the end are about.
+
+    It is the same number for all pointers.  Linux learns it for each load of the packet's address anew (`find_good_pkt_pointers`
+    extends the pointers there are); a pointer with a `frame` does so, too.
+    """
+    if ptr.kind == META:
+        return META_LENGTH
+    return _LENGTHS - ptr.frame if ptr.frame else LENGTH
+
+
 ZERO_SCALAR: Final = Scalar.const(0)
 NO_VALUE: Final = Value(NOTHING, UNKNOWN)
 ANY_NUMBER: Final = Value(NUMBER, UNKNOWN, ANON)
@@ -191,7 +207,7 @@ def number(scalar: Scalar, sym: int = ANON) -> Value:
 
 def pointer(kind: int, off: int = 0, region: Region | None = None, size: int = 0, frame: int = 0, note: str = "") -> Value:
     """A pointer at a fixed offset of its region."""
-    return Value(kind, Scalar.const(off), ZERO, off, region=region, size=size, frame=frame, note=note)
+    return Value(kind, Scalar.const(off), ZERO, off, region=region, size=size, frame=frame, note=note, fixed=off)
 
 
 def text(v: Value) -> str:

@@ -22,7 +22,7 @@ from typing import final
 from bpfbench.errors import UsageError
 from bpfbench.fixpoint import calls, shape
 from bpfbench.fixpoint import values as vs
-from bpfbench.fixpoint.context import Analysis
+from bpfbench.fixpoint.context import BEYOND, Analysis
 from bpfbench.fixpoint.failures import RULES, Refused, Rule
 from bpfbench.fixpoint.iterate import Engine
 from bpfbench.fixpoint.slice import failure_slice
@@ -198,20 +198,26 @@ class FixpointVerification:
         return f"<accepted: {self.stats.blocks} blocks, {self.stats.steps} steps>"
 
 
-def verify_static(prog: Program, privileged: bool = True) -> FixpointVerification:
+def verify_static(prog: Program, privileged: bool = True, beyond: tuple[str, ...] = ()) -> FixpointVerification:
     """Verify a program by abstract interpretation, with the tables of Linux 6.18.
+
+    `beyond` names facts to use that Linux does not keep (`context.BEYOND`, or "all"): more programs are then accepted.
 
     Only programs of privileged processes are judged (addresses may be known, speculation is not looked at):
     `privileged=False` is a UsageError.  A construct that is not modelled is a rejection by the rule "not-supported".
     """
     if not privileged:
         raise UsageError("the static analysis judges programs of privileged processes only")
+    unknown = [name for name in beyond if name not in BEYOND and name != "all"]
+    if unknown:
+        raise UsageError(f"unknown: {', '.join(unknown)}; there are all, {', '.join(BEYOND)}")
+    used = frozenset(BEYOND if "all" in beyond else beyond)
     started = time.perf_counter()
     frozen = gc.isenabled()
     gc.disable()
     try:
         cfg = build(prog)
-        w = Analysis(prog, cfg)
+        w = Analysis(prog, cfg, used)
         engine = Engine(w)
         rejection = _judge(w, engine)
     finally:

@@ -22,7 +22,6 @@ from typing import Final, final
 
 from bpfbench.fixpoint.values import LENGTH, META_LENGTH, ZERO
 
-SPECIAL: Final = (ZERO, LENGTH, META_LENGTH)
 MOST: Final = 48            # edges; beyond it new facts about ordinary numbers are not noted
 
 
@@ -52,7 +51,7 @@ class Zones:
             row = self.edges[x] = {}
         known = row.get(y)
         if known is None:
-            if self.count >= MOST and x not in SPECIAL and y not in SPECIAL:
+            if self.count >= MOST and x > ZERO and y > ZERO:
                 return
             self.count += 1
             row[y] = c
@@ -88,7 +87,7 @@ class Zones:
         """Drop the symbols that nothing holds any more; what they connected stays connected."""
         if not self.count:
             return
-        dead = {s for x, row in self.edges.items() for s in (x, *row) if s not in alive and s not in SPECIAL}
+        dead = {s for x, row in self.edges.items() for s in (x, *row) if s > ZERO and s not in alive}
         for s in dead:
             out = self.edges.pop(s, {})
             self.count -= len(out)
