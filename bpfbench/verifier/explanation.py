@@ -26,7 +26,7 @@ from bpfbench.program.program import SourceLine
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.case import Case
 from bpfbench.verifier.reasons import reason
-from bpfbench.verifier.route import Kept, Route, Step, history, relevant, untaken_writers
+from bpfbench.verifier.route import Kept, Route, Step, history, relevant, untaken_writers, value_text
 from bpfbench.verifier.rules import match, rule
 from bpfbench.verifier.words import describe
 
@@ -231,8 +231,10 @@ def explain_case(case: Case) -> Explanation:
     kept = _path(case)
     out.omitted = max(len(kept) - MOST_STEPS, 0)
     out.path = [_path_step(case, k.step, k.note) for k in kept[-MOST_STEPS:]]
-    if case.last is not None and case.last.pc == case.pc:
-        out.path.append(_path_step(case, case.last, "refused here"))
+    if case.last is not None and case.pc >= 0:
+        here = PathStep(case.pc, case.text(case.pc), "refused here", case.program.source_line(case.pc), case.last.depth,
+                        case.last.speculative)
+        out.path.append(here)
     return out
 
 
@@ -266,7 +268,9 @@ def _path(case: Case) -> list[Kept]:
         for r in subjects:
             if last.regs[r].kind == rs.NOT_INIT:
                 kept += untaken_writers(case.steps, insns, r)
-    if "reference" in case.message.lower():
+    if "infinite loop" in case.message:
+        return _round(case)
+    if "Unreleased" in case.message or "reference leak" in case.message:
         kept = _lifetime(case, kept)
     if not kept:
         kept = _decisions(case)
@@ -283,6 +287,26 @@ def _lifetime(case: Case, kept: list[Kept]) -> list[Kept]:
     if begin < 0:
         return kept
     return [Kept(case.steps[begin], "acquires the reference")] + _decisions(case, begin + 1)
+
+
+def _round(case: Case) -> list[Kept]:
+    """The last round of the loop, with what each step did."""
+    out: list[Kept] = []
+    for i in range(len(case.steps) - 1, -1, -1):
+        step = case.steps[i]
+        after = case.steps[i + 1] if i + 1 < len(case.steps) else None
+        insn = case.insn_at(step.pc)
+        note = "once more"
+        if insn is not None and after is not None and insn.is_conditional:
+            note = "taken" if after.pc != step.pc + 1 else "not taken"
+        elif insn is not None and after is not None and after.depth == step.depth:
+            note = ", ".join(f"r{r} = {value_text(after.regs[r], after.depth)}" for r in range(10)
+                             if insn.writes >> r & 1 and after.regs[r].kind != rs.NOT_INIT) or note
+        out.append(Kept(step, note))
+        if step.pc == case.pc:
+            break
+    out.reverse()
+    return out
 
 
 def _decisions(case: Case, begin: int = 0) -> list[Kept]:

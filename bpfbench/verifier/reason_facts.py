@@ -138,7 +138,7 @@ def into_wide(case: Case, v: Values) -> None:
     jumps = [pc for pc, insn in enumerate(case.program.insns) if insn is not None and insn.is_jump
              and pc + 1 + insn.jump == to]
     v["jumper"] = f"{capital(case.at(jumps[0]))} jumps to slot {to}. " if jumps else ""
-    v["wide"] = case.text(to - 1) or "wide load"
+    v["wide"] = f"wide load {to - 1} (`{case.text(to - 1)}`)" if case.text(to - 1) else f"wide load at {to - 1}"
 
 
 def open_end(case: Case, v: Values) -> None:
@@ -361,6 +361,8 @@ def pointer_operand(case: Case, v: Values) -> None:
         if a is not None and b is not None and a.kind == rs.SCALAR and b.kind != rs.SCALAR:
             r = insn.src
     register(case, v, "ptr", r)
+    if r != int(v["reg"]):
+        v["ptr_is"] += f", and r{v['reg']}, which is {case.is_(int(v['reg']))}"
 
 
 def two_pointers(case: Case, v: Values) -> None:
@@ -373,8 +375,15 @@ def dst_or_named(case: Case, v: Values) -> None:
 
 
 def base_register(case: Case, v: Values) -> None:
-    if case.base() >= 0 and "reg" not in v:
-        register(case, v, "r", case.base())
+    """The register that the access goes through; of a call the argument of the kind that the message names."""
+    if "reg" in v and v["reg"] != str(case.base()):
+        return
+    r = case.base()
+    if case.insn is not None and case.insn.is_call and case.last is not None:
+        kinds = [i for i in range(1, 6) if rs.kind_text(case.last.regs[i].kind).startswith(v.get("kind", "map_value"))]
+        moved = [i for i in kinds if case.last.regs[i].scalar.m]
+        r = (moved or kinds or [1])[0]
+    register(case, v, "r", r)
 
 
 def pointer_and_number(case: Case, v: Values) -> None:
@@ -575,6 +584,8 @@ def map_flags(case: Case, v: Values) -> None:
     writing = v["way"] == "write into"
     register(case, v, "r", case.base() if case.base() >= 0 else (case.subjects() or [1])[0])
     v["way_word"] = "write to" if writing else "read"
+    limit, off, size = _measures(case)
+    v["bytes"] = f" ({size} bytes at offset {off} of {limit})" if size is not None else ""
     v["flag"] = "BPF_F_RDONLY_PROG" if writing else "BPF_F_WRONLY_PROG"
 
 
@@ -582,9 +593,12 @@ def alignment(case: Case, v: Values) -> None:
     parts = [int(p) for p in re.findall(r"(?:^|\+)(-?\d+)(?=\+|$)", re.sub(r"\([^)]*\)", "0", v["sum"]))]
     size = int(v["size"])
     variable = re.search(r"\((0x[0-9a-f]+); (0x[0-9a-f]+)\)", v["sum"])
+    if variable and not int(variable.group(2), 16):
+        parts.append(s64(int(variable.group(1), 16)))       # 6.1 shows a constant so
     total = sum(parts)
     register(case, v, "r", case.base() if case.base() >= 0 else (case.subjects() or [0])[0])
-    v["where"] = f"offset {total}" + (f" plus a variable part {variable.group(0)}"
+    summed = [p for p in parts if p]
+    v["where"] = f"offset {total}" + (f" ({' '.join(signed(p) for p in summed)})" if len(summed) > 1 else "") + (f" plus a variable part {variable.group(0)}"
                                       if variable and int(variable.group(2), 16) else "")
     v["multiple"] = "is no multiple" if total % size else "is not always a multiple"
     v["why"] = "the stack always" if "stack" in v["what"] else "strict alignment" \
@@ -615,6 +629,10 @@ def signed_off(case: Case, v: Values) -> None:
     v["off_signed"] = signed(int(v["off"]))
 
 
+def variable_stack(case: Case, v: Values) -> None:
+    v["off_words"] = f" (from {v['off']} on)" if "off" in v else ""
+
+
 def stack_range(case: Case, v: Values) -> None:
     off, size = int(v["off"]), int(v["size"])
     v["off_signed"] = signed(off)
@@ -634,15 +652,25 @@ def stack_range(case: Case, v: Values) -> None:
 def stack_hole(case: Case, v: Values) -> None:
     off, i, size = int(v["off"]), int(v["i"]), int(v["size"])
     at = off + i
+    v["through"] = f" through {v['r']}, which is {v['is']}" if "reg" in v and int(v["reg"]) != 10 else ""
     v.update(off_signed=signed(off), byte_signed=signed(at), end_signed=signed(off + size - 1))
     content = case.stack(case.last.depth if case.last is not None else 0, (-at - 1) // 8)
     base = (-at - 1) // 8 * 8 + 8
-    v["slot"] = f" (fp-{base} is {content}; ? are bytes without content)" if content else ""
+    marks = len(content) == 8 and not set(content) - set("?rm0dif")
+    if content and not marks:
+        content = f"a saved register ({content}), not all of its bytes"
+    what = "" if not marks else "d: part of a dynamic pointer" if "d" in content else "i: part of an iterator" if "i" in content else \
+        "? marks bytes without content"
+    v["slot"] = f" (fp-{base} holds {content.replace('?', '_')}{'; ' if what else ''}{what.replace('?', '_')})" if content else ""
+    v["never"] = "belongs to a helper's object" if marks and set(content) & set("dif") else \
+        "was never written on this path"
 
 
 def stack_variable(case: Case, v: Values) -> None:
     reg = _subject(case, v)
     v["written"] = "" if "write" in case.message else " and was written before"
+    found = re.search(r"size=(\d+)", case.message)
+    size = int(found.group(1)) if found else None
     v["where"] = "The range of the offset leaves the frame"
     if reg is not None and reg.scalar.m:
         low, high = reg.off + reg.scalar.smin, reg.off + s64(reg.scalar.smax)
@@ -651,6 +679,8 @@ def stack_variable(case: Case, v: Values) -> None:
         if -512 <= low and high < 0:
             v["where"] += ", and not all of these bytes were written" if "read" in case.message \
                 else ", which with the size of the access leaves the frame"
+        if size is not None:
+            v["where"] += f"; the access has {size} byte{'s' if size != 1 else ''}"
 
 
 def access_size(case: Case, v: Values) -> None:
@@ -726,7 +756,8 @@ def map_and_helper(case: Case, v: Values) -> None:
         from bpfbench.program.program import MAP_TYPES
 
         kind = MAP_TYPES[int(v["t"])] if int(v["t"]) < len(MAP_TYPES) else f"type {v['t']}"
-    v["map"] = f"a map of type {kind or 'that the log does not show'}" + (f" in r{r}" if r > 0 else "")
+    number = f" ({v['t']})" if "t" in v else ""
+    v["map"] = f"a map of type {kind or 'that is not known'}{number}" + (f" in r{r}" if r > 0 else "")
     v["wanted_maps"], v["remedy"] = "", "Use the helper that belongs to the map."
     admitted = helper_protos.MAP_ADMITS.get(kind)
     if admitted:
@@ -735,7 +766,7 @@ def map_and_helper(case: Case, v: Values) -> None:
     insn = case.insn
     if insn is not None and insn.kind == ops.CALL:
         name = helper_name(insn.imm)
-        takes = [t for t, names in helper_protos.MAP_ADMITS.items() if name in names.split()]
+        takes = [] if insn.imm <= 3 else [t for t, names in helper_protos.MAP_ADMITS.items() if name in names.split()]
         if takes:
             v["wanted_maps"] += f"; {v['helper']} works on {', '.join(takes[:5])}"
 

@@ -67,7 +67,7 @@ ROWS: Final[list[Row]] = [
         "a target between {first} and {end}", "Correct the distance of the jump at {from}, which counts from {next}.",
         facts.function_of_jump),
     Row(r"jump into the middle of ldimm64 insn ?(?P<to>\d+)|jump to reserved code from insn (?P<from>\d+)",
-        "{jumper}Slot {to} is the second half of the wide load `{wide}`, which holds data.",
+        "{jumper}Slot {to} is the second half of {wide}, which holds data.",
         "a jump to the first slot of the wide load or behind it", "Change the distance of the jump by one.",
         facts.into_wide),
     Row(r"last insn is not an exit or jmp", "{tail}", "an exit or an unconditional jump at the end of every function",
@@ -146,7 +146,7 @@ ROWS: Final[list[Row]] = [
     Row(rf"{R} !read_ok", "{Insn} reads {r}, but on this path {r} holds nothing: {lost}.",
         "that {r} is written before it is read, on every path", "{remedy}", facts.uninitialised),
     Row(rf"{R} 32-bit pointer arithmetic prohibited",
-        "{Insn} works on the low half of {r}, which is {is}.", "64-bit arithmetic on pointers",
+        "{Insn} works on the low 32 bits of {r}, which is {is}.", "64-bit arithmetic on pointers",
         "Write it with r{reg} instead of w{reg}."),
     Row(rf"{R} (partial copy of|sign-extension part of) pointer", "{Insn} takes a part of {r}, which is {is}.",
         "copies of whole pointers, without CAP_PERFMON", "Copy all 64 bits of {r}."),
@@ -258,7 +258,7 @@ ROWS: Final[list[Row]] = [
         "a comparison with data_end, on this path, that proves {need} bytes from the start of this pointer",
         "{remedy}", facts.packet_access),
     Row(r"(?P<way>write into|read from) map forbidden.*",
-        "{Insn} would {way_word} a value of a map through {r}, which is {is}; the map's flags forbid that.",
+        "{Insn} would {way_word} a value of a map through {r}, which is {is}{bytes}; the map's flags forbid that.",
         "an access that the map's flags allow", "Create the map without {flag}, or leave the access out.",
         facts.map_flags),
     Row(r"(?P<field>bpf_spin_lock|bpf_timer|bpf_\w+|kptr)\b.*(cannot be accessed directly by load/store|access .*"
@@ -298,8 +298,8 @@ ROWS: Final[list[Row]] = [
         "bytes between r10-512 and r10-1{written}", "{remedy}", facts.stack_range),
     Row(rf"invalid( indirect)? ?(read from|access to) stack( R(?P<reg>\d+))? off (?P<off>{N})\+(?P<i>\d+) "
         rf"size (?P<size>\d+)",
-        "{Insn} reads {size} bytes of stack from r10{off_signed} on; the byte at r10{byte_signed} was never written "
-        "on this path{slot}.", "that all {size} bytes were written before",
+        "{Insn} reads {size} bytes of stack from r10{off_signed} on{through}; byte {i} of them, at r10{byte_signed}, {never}"
+        "{slot}.", "that all {size} bytes were written before",
         "Write r10{off_signed} to r10{end_signed} first, e.g. set the whole object to zero.", facts.stack_hole),
     Row(rf"invalid unbounded variable-offset( indirect)? ?(?P<way>\S+ \S+) stack {R}",
         "{Insn} reaches the stack through {r}, which is {is}: the variable part has no useful bounds.",
@@ -320,8 +320,10 @@ ROWS: Final[list[Row]] = [
         "{Insn} stores {src}, which is {src_is}, through {dst}, which is {dst_is}: a frame below that of the function.",
         "that pointers into a frame do not outlive it", "Store the value, or return it."),
     Row(rf"{R}.* variable (stack access|offset stack access) prohibited for !root, var_off=(?P<var>.*?)( off=(?P<off>"
-        rf"{N}))?", "{Insn} reaches the stack through {r}, which is {is}: {var} is not one number.",
-        "a constant offset into the stack, without CAP_PERFMON", "Use a map's value for variable indices.", NOTHING),
+        rf"{N}))?", "{Insn} reaches or computes a place on the stack with {r}, which is {is}: its offset{off_words} with the bits {var} "
+        "is not one number.",
+        "a constant offset into the stack, without CAP_PERFMON", "Use a map's value for variable indices.",
+        facts.variable_stack),
     Row(rf"{R} stack pointer arithmetic goes out of range, prohibited for !root; off=(?P<off>{N})",
         "{Insn} moves {r}, which is {is}, out of the frame: to r10{off_signed}.",
         "stack pointers that stay in the frame, without CAP_PERFMON", "", facts.signed_off),
