@@ -41,10 +41,11 @@ def assume(w: Analysis, state: State, insn: Instruction, taken: bool) -> bool:
         return _numbers(w, state, insn, a, b, fn, low)
     if low:
         return True
-    if b.is_zero and a.kind > NUMBER and fn in (ops.JEQ, ops.JNE):
-        return _null(state, a, fn == ops.JEQ)
-    if a.is_zero and b.kind > NUMBER and fn in (ops.JEQ, ops.JNE):
-        return _null(state, b, fn == ops.JEQ)
+    if fn in (ops.JEQ, ops.JNE) and (a.is_zero or b.is_zero) and (a.kind > NUMBER or b.kind > NUMBER):
+        ptr = b if a.is_zero else a
+        if ptr.nullable and not insn.op.imm and "nulls" not in w.beyond:
+            return True
+        return _null(state, ptr, fn == ops.JEQ)
     if fn == ops.JEQ:
         for one, other in ((a, b), (b, a)):
             if one.nullable and other.kind in _NOT_NULL and not other.nullable:

@@ -58,8 +58,11 @@ def forget(cells: Cells, low: int, high: int, split: bool = False) -> None:
                     cells[byte] = (1, constant(old.scalar.v >> 8 * (byte - at) & 0xFF))
 
 
-def read(cells: Cells, at: int, size: int) -> Value | None:
-    """What a load of known place gives, zero-extended; None: part of a pointer."""
+def read(cells: Cells, at: int, size: int, split: bool = True) -> Value | None:
+    """What a load of known place gives, zero-extended; None: part of a pointer.
+
+    Without `split` only the low bytes of a cell are known, and zeros.
+    """
     exact = cells.get(at)
     if exact is not None and exact[0] == size:
         return exact[1]
@@ -71,10 +74,10 @@ def read(cells: Cells, at: int, size: int) -> Value | None:
     if len(hit) == 1:
         start = hit[0]
         length, value = cells[start]
-        if start <= at and at + size <= start + length:
+        if start <= at and at + size <= start + length and (split or start == at or value.is_zero):
             return cut(shifted_down(value, 8 * (at - start)), size)
     known = _bytes(cells, hit, at, size)
-    if known is not None:
+    if known is not None and (split or not known and all(cells[c][1].is_zero for c in hit)):
         return constant(known)
     return ANY_NUMBER if size == 8 else cut(ANY_NUMBER, size)
 

@@ -31,6 +31,7 @@ BEYOND: Final[dict[str, str]] = {
     # name         what is known in addition
     "division":    "quotients, remainders and shifts by unknown amounts have ranges",
     "offsets":     "the variable part of an offset may be negative where the fixed part makes up for it",
+    "nulls":       "a register that holds 0 tells as much in a comparison as the constant 0",
     "keys":        "a constant key anywhere on the stack makes the lookup in an array succeed",
     "bytes":       "the bytes of a stack cell are known one by one, at any place",
     "lengths":     "the length of the packet is one number: a later load of its address, or end - data, tells it too",

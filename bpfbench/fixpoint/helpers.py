@@ -61,7 +61,7 @@ def call_helper(w: Analysis, state: State, insn: Instruction) -> Call:
     for r in range(6):
         state.regs[r] = NO_VALUE
     state.regs[0] = result
-    if hp.changes_packet(number, VERSION) or call.dynptr == "skb":
+    if (hp.changes_packet(number, VERSION) and number != TAIL_CALL) or call.dynptr == "skb":
         forget_packet(state)
     return call
 

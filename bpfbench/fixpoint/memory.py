@@ -49,7 +49,7 @@ def load(w: Analysis, state: State, insn: Instruction) -> None:
     ptr = w.read(state, insn.src)
     signed = insn.kind == ops.LDXS
     found = access(w, state, insn.src, ptr, insn.off, insn.op.size, False, signed=signed)
-    if found.kind == vs.PACKET and found.frame:
+    if ptr.kind == vs.CTX and found.kind == vs.PACKET and found.frame:
         state.zones.forget(vs.length_symbol(found))
     if found.kind == NUMBER and insn.op.size < 8:
         found = extended(found, insn.op.size, 64) if signed else cut(found, insn.op.size)
@@ -319,7 +319,7 @@ def _stack(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int, w
             raise w.refuse("dynptr", "a dynamic pointer may be read by helpers only", r)
     if not one_place:
         return ANY_NUMBER
-    found = cells.read(held, low, size)
+    found = cells.read(held, low, size, "bytes" in w.beyond)
     if found is None:
         raise w.refuse("partial-pointer", f"{size} bytes at fp{low} are part of a pointer", r)
     if low % 8 and not found.is_zero and "bytes" not in w.beyond:

@@ -81,9 +81,9 @@ def state_text(state: State) -> str:
     parts += [f"ref@{ref.pc}" for ref in state.refs]
     if state.lock is not None:
         parts.append("lock")
-    least = state.zones.bound(vs.ZERO, vs.LENGTH)
-    if least is not None and least < 0:
-        parts.append(f"packet>={-least}")
+    known = [c for s, c in state.zones.edges.get(vs.ZERO, {}).items() if s < 0 and s != vs.META_LENGTH]
+    if known and min(known) < 0:
+        parts.append(f"packet>={-min(known)}")
     return " ".join(parts) or "nothing"
 
 
