@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from bpfbench.fixpoint import values as vs
-from bpfbench.fixpoint.values import ANON, ANY_NUMBER, Value, constant, number
+from bpfbench.fixpoint.values import ANON, Value, constant, number
 from bpfbench.isa import ops
 from bpfbench.verifier import bounds, tnum
 from bpfbench.verifier.scalar import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, UNKNOWN, Scalar, s32, s64

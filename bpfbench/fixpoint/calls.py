@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bpfbench.fixpoint import widening
 from bpfbench.fixpoint import values as vs
+from bpfbench.fixpoint import widening
 from bpfbench.fixpoint.arguments import Call, use
 from bpfbench.fixpoint.context import VERSION, Analysis, Prototype
 from bpfbench.fixpoint.failures import Refused

@@ -247,8 +247,8 @@ def packet(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int) -
         raise w.refuse("packet-bounds", f"r{r} ({vs.text(ptr)}) may point before the packet", r)
     past = past_end(state, ptr)
     if past is None or past + off + size > 0:
-        what = "nothing proves" if past is None else f"only {-past - off} bytes at r{r}{off:+d} are proven; nothing proves"
-        raise w.refuse("packet-bounds", f"{what} that the packet has {size} bytes at {vs.text(ptr)}{off:+d}", r)
+        said = "" if past is None else f" ({max(-past - off, 0)} are proven)"
+        raise w.refuse("packet-bounds", f"nothing proves that the packet has {size} bytes at {vs.text(ptr)}{off:+d}{said}", r)
 
 
 def past_end(state: State, ptr: Value) -> int | None:

@@ -180,8 +180,8 @@ def same_region(a: Region | None, b: Region | None) -> bool:
 def length_symbol(ptr: Value) -> int:
     """The symbol of the region's length that comparisons of this pointer with the end are about.
 
-    It is the same number for all pointers.  Linux learns it for each load of the packet's address anew (`find_good_pkt_pointers`
-    extends the pointers there are); a pointer with a `frame` does so, too.
+    It is the same number for all pointers.  Linux learns it for each load of the packet's address anew
+    (`find_good_pkt_pointers` extends the pointers there are); a pointer with a `frame` does so, too.
     """
     if ptr.kind == META:
         return META_LENGTH

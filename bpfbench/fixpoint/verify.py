@@ -259,4 +259,5 @@ def _rejection(w: Analysis, engine: Engine, no: Refused) -> Rejection:
     state = no.state if isinstance(no.state, State) else None
     pc = min(max(no.pc, 0), max(len(w.program.insns) - 1, 0))
     relevant = failure_slice(w.cfg, pc, no.regs) if no.regs else []
-    return Rejection(no.rule, no.message, pc, w.program.source_line(pc) if w.program.insns else None, state, no.regs, relevant)
+    line = w.program.source_line(pc) if w.program.insns else None
+    return Rejection(no.rule, no.message, pc, line, state, no.regs, relevant)
