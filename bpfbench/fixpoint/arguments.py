@@ -273,4 +273,7 @@ def constant_key(state: State, ptr: Value, size: int, anywhere: bool) -> int:
     found = cells.read(state.frames[ptr.frame].cells, ptr.scalar.smin, size) if size in (1, 2, 4, 8) else None
     if found is None or found is ANY_NUMBER or found.kind != NUMBER or found.scalar.m:
         return -1
-    return found.scalar.v if anywhere or ptr.scalar.smin % 8 == 0 or found.scalar.v == 0 else -1
+    at = ptr.scalar.smin
+    cell = state.frames[ptr.frame].cells.get(at)
+    whole = cell is not None and cell[0] == size
+    return found.scalar.v if anywhere or (whole and at % 8 == 0) or (found.scalar.v == 0 and at % 8) else -1

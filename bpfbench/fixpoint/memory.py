@@ -248,7 +248,8 @@ def packet(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int) -
     past = past_end(state, ptr)
     if past is None or past + off + size > 0:
         said = "" if past is None else f" ({max(-past - off, 0)} are proven)"
-        raise w.refuse("packet-bounds", f"nothing proves that the packet has {size} bytes at {vs.text(ptr)}{off:+d}{said}", r)
+        place = f"{vs.text(ptr)}{off:+d}"
+        raise w.refuse("packet-bounds", f"nothing proves that the packet has {size} bytes at {place}{said}", r)
 
 
 def past_end(state: State, ptr: Value) -> int | None:
@@ -307,7 +308,7 @@ def _stack(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int, w
             if size != 8:
                 raise w.refuse("partial-pointer", f"{size} bytes of the pointer in r{value_reg} would be stored", value_reg)
             if value.kind == vs.STACK and ptr.frame != len(state.frames) - 1:
-                raise w.refuse("caller-stack", f"address of a frame stored in the frame of a caller, r{value_reg}", value_reg)
+                raise w.refuse("caller-stack", f"r{value_reg}: address of a frame stored in a caller's", value_reg)
         dynptrs_hit(w, state, ptr.frame, low, high)
         if one_place:
             cells.write(held, low, size, value, "bytes" in w.beyond)

@@ -9,7 +9,7 @@ Two kinds of names tie values together:
 
 | name | equal names mean | used for |
 |---|---|---|
-| `sym`, `delta` | number (or offset) = symbol + delta modulo 2**64, the same symbol is the same number | zones.py, refining copies |
+| `sym`, `delta` | number (or offset) = symbol + delta modulo 2**64 | zones.py, refining copies |
 | `ident` | the same object: null together, locked and released together | nullable pointers, references |
 
 Symbol `ZERO` is the number 0, so a constant is `ZERO` + itself.  Names are only names: states that differ in nothing but
