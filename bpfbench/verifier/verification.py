@@ -4,8 +4,8 @@
 the counts that the kernel reports, and on request the trace of every step; the log and explanations are computed when
 asked for, by walking once more with a recorder, which is exact because the walk is deterministic.
 
->>> from bpfbench.isa.assembler import assemble
->>> verify(assemble("r0 = 0\\nexit", type="xdp"))
+>>> from bpfbench.program.program import from_assembly
+>>> verify(from_assembly("r0 = 0\\nexit", type="xdp"))
 <accepted: 2 insns processed, 0 states>
 """
 
@@ -28,6 +28,7 @@ from bpfbench.verifier.helpers import TAIL_CALL
 from bpfbench.verifier.kfunc_calls import check_eliminated
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer, Recorder
+from bpfbench.verifier.trail import Decision, Trail
 from bpfbench.verifier.walk import EINVAL, ERRNO_NAMES, Refuse, Walk
 from bpfbench.verifier.walker import walk_function, walk_main
 
@@ -36,25 +37,53 @@ if TYPE_CHECKING:
 
 
 @final
+class Request:
+    """What is to be verified, and how: enough to walk again."""
+
+    __slots__ = ("program", "kernel", "privileged", "without")
+
+    def __init__(self, program: Program, kernel: str, privileged: bool, without: tuple[str, ...]) -> None:
+        self.program = program
+        self.kernel = kernel
+        self.privileged = privileged
+        self.without = without
+
+
+@final
 class Rejection:
     """Why a program is refused.
 
     `rule` is a stable code (a row of rules.py), `message` the kernel's last line, `messages` all lines of it, `errno`
-    symbolic; `pc` where it happened (-1: before the walk), `line` the C line if known; `path` is not filled by the walk
-    (an observer sees every step of it).
+    symbolic; `pc` where it happened (-1: before the walk), `line` the C line if known.
+
+    >>> from bpfbench.program.program import from_assembly
+    >>> no = verify(from_assembly("r0 = 0\\nif r1 == 0 goto +1\\nr0 = r3\\nexit", type="xdp")).rejection
+    >>> no, no.path
+    (<EACCES at 2: R3 !read_ok>, [<1 not taken>, <2>])
     """
 
-    __slots__ = ("rule", "errno", "message", "messages", "pc", "line", "path")
+    __slots__ = ("rule", "errno", "message", "messages", "pc", "line", "_again", "_path")
 
     def __init__(self, rule: str, errno: str, message: str, messages: list[str], pc: int, line: SourceLine | None,
-                 path: list[int]) -> None:
+                 path: list[Decision] | None = None, again: Request | None = None) -> None:
         self.rule = rule
         self.errno = errno
         self.message = message
         self.messages = messages
         self.pc = pc
         self.line = line
-        self.path = path
+        self._again = again
+        self._path = path
+
+    @property
+    def path(self) -> list[Decision]:
+        """The decisions that lead to the refused instruction, which is the last element; empty before the walk.
+
+        Found by walking once more when first asked for (trail.py), so it is there with and without a trace.
+        """
+        if self._path is None:
+            self._path = _path(self._again) if self._again is not None and self.pc >= 0 else []
+        return self._path
 
     def __repr__(self) -> str:
         return f"<{self.errno} at {self.pc}: {self.message}>"
@@ -83,14 +112,15 @@ class Stats:
 class Verification:
     """See the module text.  `walk` is the finished walk, for those who look inside."""
 
-    __slots__ = ("program", "kernel", "privileged", "without", "accepted", "rejection", "stats", "trace", "walk")
+    __slots__ = ("request", "program", "kernel", "privileged", "without", "accepted", "rejection", "stats", "trace",
+                 "walk")
 
-    def __init__(self, program: Program, kernel: str, privileged: bool, without: tuple[str, ...], walk: Walk,
-                 rejection: Rejection | None, trace: Trace | None) -> None:
-        self.program = program
-        self.kernel = kernel
-        self.privileged = privileged
-        self.without = without
+    def __init__(self, request: Request, walk: Walk, rejection: Rejection | None, trace: Trace | None) -> None:
+        self.request = request
+        self.program = request.program
+        self.kernel = request.kernel
+        self.privileged = request.privileged
+        self.without = request.without
         self.walk = walk
         self.rejection = rejection
         self.accepted = rejection is None
@@ -137,12 +167,12 @@ class Verification:
     def log(self, level: int = 1) -> str:
         """The kernel's log at level 1 (the failing path) or 2 (everything)."""
         log = Log(level, features(self.kernel, self.without).log_gen)
-        _run(self.program, self.kernel, self.privileged, self.without, log, None)
+        _run(self.request, log, None)
         return log.text()
 
     def observe(self, observer: Observer) -> None:
         """Walk again for an observer."""
-        _run(self.program, self.kernel, self.privileged, self.without, None, observer)
+        _run(self.request, None, observer)
 
     def at(self, pc: int) -> list[object]:
         """The trace's events at an instruction (needs trace=True)."""
@@ -168,29 +198,28 @@ def verify(prog: Program, kernel: str = "linux-6.18", privileged: bool = True, t
     `without` switches algorithms off by name (features.py); an `observer` is told everything instead of the recorder that
     `trace` means.  Raises VerifierError only for what is not supported.
     """
+    request = Request(prog, kernel, privileged, tuple(without))
     recorder = Recorder() if trace and observer is None else None
     frozen = gc.isenabled()
     if frozen:
         gc.disable()
     try:
-        w, rejection = _run(prog, kernel, privileged, tuple(without), None, observer or recorder)
+        w, rejection = _run(request, None, observer or recorder)
     finally:
         if frozen:
             gc.enable()
-    return Verification(prog, kernel, privileged, tuple(without), w, rejection,
-                        recorder.trace if recorder is not None else None)
+    return Verification(request, w, rejection, recorder.trace if recorder is not None else None)
 
 
-def _run(prog: Program, kernel: str, privileged: bool, without: tuple[str, ...], log: Log | None,
-         observer: Observer | None) -> tuple[Walk, Rejection | None]:
-    k = features(kernel, without)
-    w = Walk(prog, k, privileged, log, observer)
+def _run(request: Request, log: Log | None, observer: Observer | None) -> tuple[Walk, Rejection | None]:
+    k = features(request.kernel, request.without)
+    w = Walk(request.program, k, request.privileged, log, observer)
     rejection: Rejection | None = None
     walking = [False]
     try:
         _passes(w, k, walking)
     except Refuse as no:
-        rejection = _rejection(w, no.errno, walking[0])
+        rejection = _rejection(w, no.errno, walking[0], request)
         if observer is not None:
             observer.reject(w.processed, w.pc, rejection.message, w.state if w.state.frames else None)
     except RecursionError as deep:
@@ -202,14 +231,19 @@ def _run(prog: Program, kernel: str, privileged: bool, without: tuple[str, ...],
     return w, rejection
 
 
-def _rejection(w: Walk, errno: int, walking: bool) -> Rejection:
+def _path(again: Request) -> list[Decision]:
+    trail = Trail(again.program.insns)
+    _run(again, None, trail)
+    return trail.path
+
+
+def _rejection(w: Walk, errno: int, walking: bool, again: Request) -> Rejection:
     from bpfbench.verifier.why import rule_of
 
     message = w.lines[-1] if w.lines else ""
     pc = w.pc if walking else -1
-    path: list[int] = []
     return Rejection(rule_of(message), ERRNO_NAMES.get(errno, str(errno)), message, w.lines[:], pc,
-                     w.prog.source_line(pc) if pc >= 0 else None, path)
+                     w.prog.source_line(pc) if pc >= 0 else None, None, again)
 
 
 def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
