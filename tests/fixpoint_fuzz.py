@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bpfbench.errors import BpfbenchError
+from bpfbench.errors import BpfbenchError, InterpError
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.state import State, symbol_range
 from bpfbench.fixpoint.verify import FixpointVerification, verify_static
@@ -368,7 +368,8 @@ def case(job: tuple[int, tuple[str, ...], bool]) -> tuple[int, str, str, str]:
 
             outcome += ", walk " + ("accepts" if verify(prog).accepted else "refuses")
     except BpfbenchError as error:
-        return seed, kind, f"not run: {type(error).__name__}", "" if "not supported" in str(error).lower() else str(error)
+        known = isinstance(error, InterpError) or "not supported" in str(error).lower()
+        return seed, kind, f"not run: {type(error).__name__}", "" if known else str(error)
     except Exception as error:      # a crash of ours is a finding, too
         return seed, kind, "crash", f"{type(error).__name__}: {error}"
     return seed, kind, outcome, said

@@ -20,7 +20,7 @@ LAYER = {
     "isa": 1, "machine": 1,
     "program": 2, "elf": 2, "toolchain": 2,
     "verifier": 3, "fixpoint": 3, "interp": 3, "jit": 3,
-    "execute": 4, "nfp": 4, "dynlink": 4, "debug": 4, "kernel": 4, "jumptable": 4, "museum": 4,
+    "execute": 4, "nfp": 4, "dynlink": 4, "debug": 4, "kernel": 4, "jumptable": 4, "verdicts": 4, "museum": 4,
     "notebook": 5, "course": 5,
     "": 6, "__main__": 6, "cli": 6, "plugin": 6, "generate": 6,
 }  # fmt: skip

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import bpfbench as bb
-from bpfbench.cli.inputs import add_input, batch, programs
-from bpfbench.errors import UsageError
+from bpfbench.cli.inputs import ASSEMBLY, add_input, batch, programs
+from bpfbench.errors import UsageError, Where
 from bpfbench.profiles import DEFAULT
 from bpfbench.program.program import Program
 
@@ -20,9 +22,15 @@ def add(commands: Any) -> None:
     _verifier_options(verify)
     verify.add_argument("--log", type=int, choices=(0, 1, 2), default=0, help="print the kernel's log at this level")
     verify.add_argument("--live", action="store_true", help="ask the running kernel instead (nothing is attached)")
+    other = verify.add_mutually_exclusive_group()
+    other.add_argument("--static", action="store_true", help="by abstract interpretation instead of walking paths")
+    other.add_argument("--both", action="store_true", help="both, side by side: verdicts, precision, cost")
+    verify.add_argument("--beyond", default="", metavar="NAMES",
+                        help="with --static: use facts that Linux does not keep, e.g. division,keys or all")
+    verify.add_argument("--invariants", action="store_true", help="with --static: what holds at each block")
     verify.set_defaults(run=verify_files)
 
-    explain = commands.add_parser("explain", help="why was it rejected, in plain words")
+    explain = commands.add_parser("explain", help="why was it rejected, in plain words; also from a kernel's log")
     add_input(explain)
     _verifier_options(explain)
     explain.set_defaults(run=explain_files)
@@ -71,6 +79,8 @@ def _verify(args: argparse.Namespace, prog: Program) -> Any:
 
 
 def verify_files(args: argparse.Namespace) -> int:
+    if args.static or args.both:
+        return verify_static_files(args)
     if args.batch:
         return batch(args.batch, lambda record, prog: row(_verify(args, prog), args.log))
     status = 0
@@ -87,6 +97,43 @@ def verify_files(args: argparse.Namespace) -> int:
     return status
 
 
+def verify_static_files(args: argparse.Namespace) -> int:
+    """verify --static and --both: the static analysis, alone or beside the path walk."""
+    if args.unprivileged or args.live or args.log or args.kernel != DEFAULT:
+        raise UsageError(f"--static and --both judge as {DEFAULT} for privileged processes, without a log")
+    beyond = tuple(name for name in args.beyond.split(",") if name)
+    if args.batch:
+        return batch(args.batch, lambda record, prog: static_row(bb.verify_static(prog, beyond=beyond)))
+    status = 0
+    for prog in programs(args):
+        if args.both:
+            from bpfbench.verdicts import side_by_side
+
+            both = side_by_side(prog, _without(args), beyond)
+            status |= 0 if both.static.accepted else 1
+            print(json.dumps(both.to_json()) if args.json else f"{prog.name}\n{both}")
+            continue
+        v = bb.verify_static(prog, beyond=beyond)
+        status |= 0 if v.accepted else 1
+        if args.json:
+            print(json.dumps({"name": prog.name, **static_row(v)}))
+            continue
+        print(f"{prog.name}: {v.explain()}" if v.accepted else f"{prog.name}: rejected\n{v.explain()}")
+        if args.invariants:
+            print("\n".join(str(v.invariant(block.index)) for block in v.cfg.blocks))
+    return status
+
+
+def static_row(v: Any) -> dict[str, Any]:
+    """The fields that a batch answers with, from the static analysis."""
+    no = v.rejection
+    return {
+        "accepted": v.accepted, "supported": v.supported, "rule": no.rule if no is not None else None,
+        "message": v.message, "pc": v.pc, "relevant": no.relevant if no is not None else [], "steps": v.stats.steps,
+        "seconds": v.stats.seconds,
+    }  # fmt: skip
+
+
 def verdict_line(prog: Program, v: Any) -> str:
     if v.accepted:
         return f"{prog.name}: accepted, {v.insns_processed} insns processed, {v.total_states} states"
@@ -98,16 +145,53 @@ def verdict_line(prog: Program, v: Any) -> str:
 
 
 def explain_files(args: argparse.Namespace) -> int:
+    """Explains the programs of a file, or the refusal that a kernel's log ends with."""
+    text = log_text(args.file)
+    if text is not None:
+        return explain_log(args, text)
     status = 0
     for prog in programs(args):
-        v = bb.verify(prog, args.kernel, not args.unprivileged, trace=True, without=_without(args))
+        v = bb.verify(prog, args.kernel, not args.unprivileged, without=_without(args))
         status |= 0 if v.accepted else 1
         explanation = v.explain()
         if args.json:
-            print(json.dumps({"name": prog.name, **row(v), "explanation": str(explanation)}))
+            print(json.dumps({**row(v), **explanation.to_json()}))
         else:
-            print(f"{verdict_line(prog, v)}\n{explanation}")
+            print(f"{prog.name}: {explanation}")
     return status
+
+
+def log_text(name: str) -> str | None:
+    """The text of a file that is a verifier's log, None when it is something else (a program).
+
+    Standard input is kept for the reader of programs when it is no log.
+    """
+    from bpfbench.verifier.logread import looks_like_log
+
+    raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    text = None if raw[:4] == b"\x7fELF" or b"\0" in raw[:4096] else raw.decode("utf-8", errors="replace")
+    if text is not None and Path(name).suffix not in (".c", *ASSEMBLY[:3]) and looks_like_log(text):
+        return text
+    if text is not None and Path(name).suffix in ("", ".log", ".txt") and not text.lstrip().startswith(("{", "[")) \
+            and name != "-":
+        raise UsageError("neither a verifier log nor a program: no line of it is one of the kernel's", Where(file=name))
+    if name == "-":
+        sys.stdin = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", errors="replace")
+    return None
+
+
+def explain_log(args: argparse.Namespace, text: str) -> int:
+    from bpfbench.verifier.logread import read_log
+
+    log = read_log(text, file=args.file)
+    explanation = log.explain()
+    if args.json:
+        counts = {"insns_processed": log.insns_processed, "total_states": log.total_states,
+                  "peak_states": log.peak_states, "steps": len(log.trace.of("visit")), "unread_lines": len(log.unread)}
+        print(json.dumps({**explanation.to_json(), "accepted": log.accepted, **counts}))
+    else:
+        print(f"{log.program.name}: {explanation}")
+    return 0 if log.accepted else 1
 
 
 def selftests(args: argparse.Namespace) -> int:

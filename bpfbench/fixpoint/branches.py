@@ -27,8 +27,9 @@ from bpfbench.verifier.scalar import Scalar
 MAX_PACKET_OFFSET: Final = 0xFFFF
 _ORDERED: Final = (ops.JGT, ops.JGE, ops.JLT, ops.JLE)
 _SIGNED: Final = {ops.JSGT: ops.JGT, ops.JSGE: ops.JGE, ops.JSLT: ops.JLT, ops.JSLE: ops.JLE}
-_NOT_NULL: Final = frozenset((vs.VALUE, vs.KEY, vs.STACK, vs.CTX, vs.MAP, vs.MEM, vs.RECORD, vs.PACKET, vs.META,
-                              vs.SOCKET, vs.SOCK_COMMON, vs.TCP_SOCK, vs.XDP_SOCK, vs.FLOW_KEYS))
+_NOT_NULL: Final = frozenset((vs.VALUE, vs.KEY, vs.MAP, vs.MEM, vs.RECORD, vs.SOCKET, vs.SOCK_COMMON, vs.TCP_SOCK,
+                              vs.XDP_SOCK))
+_NEVER_NULL: Final = frozenset((vs.STACK, vs.CTX, vs.PACKET, vs.META, vs.FLOW_KEYS))       # Linux does not ask these
 
 
 def assume(w: Analysis, state: State, insn: Instruction, taken: bool) -> bool:
@@ -43,7 +44,7 @@ def assume(w: Analysis, state: State, insn: Instruction, taken: bool) -> bool:
         return True
     if fn in (ops.JEQ, ops.JNE) and (a.is_zero or b.is_zero) and (a.kind > NUMBER or b.kind > NUMBER):
         ptr = b if a.is_zero else a
-        if ptr.nullable and not insn.op.imm and "nulls" not in w.beyond:
+        if "nulls" not in w.beyond and (ptr.kind in _NEVER_NULL or (ptr.nullable and not insn.op.imm)):
             return True
         return _null(state, ptr, fn == ops.JEQ)
     if fn == ops.JEQ:
@@ -60,7 +61,7 @@ def assume(w: Analysis, state: State, insn: Instruction, taken: bool) -> bool:
 
 def _null(state: State, ptr: Value, is_null: bool) -> bool:
     if not ptr.nullable:
-        return not (is_null and ptr.kind in _NOT_NULL)
+        return not (is_null and (ptr.kind in _NOT_NULL or ptr.kind in _NEVER_NULL))
     ident = ptr.ident
     if is_null and ptr.ref:
         state.refs = [ref for ref in state.refs if ref.ident != ident]

@@ -234,7 +234,7 @@ def call_back(w: Analysis, engine: Engine, state: State, call: Call, given: list
                 if any(covers(old, s) for old in heads):
                     continue
                 grown = True
-                heads = engine._absorb(heads, s, turn > 1)
+                heads = engine.absorb(heads, s, turn)
             if not grown:
                 break
         else:

@@ -31,7 +31,7 @@ BEYOND: Final[dict[str, str]] = {
     # name         what is known in addition
     "division":    "quotients, remainders and shifts by unknown amounts have ranges",
     "offsets":     "the variable part of an offset may be negative where the fixed part makes up for it",
-    "nulls":       "a register that holds 0 tells as much in a comparison as the constant 0",
+    "nulls":       "a register that holds 0 tells as much as the constant 0; frames, contexts, packets are never null",
     "keys":        "a constant key anywhere on the stack makes the lookup in an array succeed",
     "bytes":       "the bytes of a stack cell are known one by one, at any place",
     "lengths":     "the length of the packet is one number: a later load of its address, or end - data, tells it too",
@@ -56,8 +56,8 @@ class Prototype:
 class Analysis:
     """See the module text.  `pc` is the instruction being checked."""
 
-    __slots__ = ("program", "cfg", "names", "thresholds", "pc", "checking", "row", "gpl", "regions", "prototypes", "live",
-                 "depth", "kinds", "strict", "changes_packet", "called_globals", "has_func_info", "async_entries",
+    __slots__ = ("program", "cfg", "names", "thresholds", "ends", "pc", "checking", "row", "gpl", "regions", "prototypes",
+                 "live", "depth", "kinds", "strict", "changes_packet", "called_globals", "has_func_info", "async_entries",
                  "beyond", "steps", "joins", "widenings", "map_of")
 
     def __init__(self, prog: Program, cfg: Cfg, beyond: frozenset[str] = frozenset()) -> None:
@@ -66,6 +66,7 @@ class Analysis:
         self.beyond = beyond
         self.names = Names()
         self.thresholds = Thresholds(prog)
+        self.ends = Thresholds(None)
         self.pc = 0
         self.checking = True
         self.row = progtypes.prog_type(prog.type)

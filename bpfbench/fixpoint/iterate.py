@@ -37,8 +37,9 @@ SHAPES: Final = 4               # the same when the budget is used up, one per s
 FINE: Final = 20_000            # steps (instructions interpreted) with states kept apart
 COARSE: Final = 250_000         # steps after which the analysis gives up, at least
 SMALL: Final = 600              # steps of unrolling before a loop is widened
-LARGE: Final = 60_000           # steps of unrolling when widening has failed
+LARGE: Final = 30_000           # steps of unrolling when widening has failed
 ROUNDS: Final = 60              # of widening
+PATIENCE: Final = 12            # of these with the program's thresholds
 LONGEST: Final = 1 << 23        # rounds of a loop that ends (as bpf_loop's limit)
 RECENT: Final = 32              # earlier rounds that a new one is compared with
 Inbox = dict[int, list[State]]
@@ -246,7 +247,7 @@ class Engine:
         left: list[State] = []
         try:
             self.w.checking = False
-            heads = self._by_shape([_counted(s, loop.head) for s in entry], False)
+            heads = self._by_shape([_counted(s, loop.head) for s in entry])
             for attempt in range(3):
                 heads = self._ascend(loop, heads)
                 smaller = self._narrowed(loop, entry, heads)
@@ -283,14 +284,17 @@ class Engine:
                 if any(covers(old, s) for old in heads):
                     continue
                 grown = True
-                heads = self._absorb(heads, s, turn > 1)
+                heads = self.absorb(heads, s, turn)
             if not grown:
                 return heads
         raise self.w.refuse("too-complex", f"the loop at insn {self.w.cfg.blocks[loop.head].start} does not settle")
 
-    def _absorb(self, heads: list[State], s: State, widen: bool) -> list[State]:
-        """Take a state into the heads: into the one of its shape, or as a new one while there are few."""
-        thresholds = self.w.thresholds if widen else None
+    def absorb(self, heads: list[State], s: State, turn: int) -> list[State]:
+        """Take a state into the heads: into the one of its shape, or as a new one while there are few.
+
+        The first turns join, the next widen to thresholds, then to the ends of the widths.
+        """
+        thresholds = None if turn < 2 else self.w.thresholds if turn < PATIENCE else self.w.ends
         shape = s.shape()
         place = next((i for i, old in enumerate(heads) if old.shape() == shape), -1)
         if place < 0 and len(heads) >= SHAPES:
@@ -300,22 +304,22 @@ class Engine:
                 raise self.w.refuse("too-complex", "references differ from round to round of a loop")
             return [*heads, s]
         self.w.joins += 1
-        self.w.widenings += widen
+        self.w.widenings += turn > 1
         fresh = join_states(heads[place], s, self.w.names, thresholds)
         return [*heads[:place], fresh, *heads[place + 1:]]
 
-    def _by_shape(self, states: list[State], widen: bool) -> list[State]:
+    def _by_shape(self, states: list[State]) -> list[State]:
         heads: list[State] = []
         for s in states:
             if not any(covers(old, s) for old in heads):
-                heads = self._absorb(heads, s, widen)
+                heads = self.absorb(heads, s, 0)
         return heads
 
     def _narrowed(self, loop: Component, entry: list[State], heads: list[State]) -> list[State]:
         """The heads that one more round really needs."""
         for _ in range(2):
             back = self._round(loop, [s.copy() for s in heads], {}, {}, [])
-            fresh = self._by_shape([_counted(s, loop.head) for s in entry] + [_stepped(s, loop.head) for s in back], False)
+            fresh = self._by_shape([_counted(s, loop.head) for s in entry] + [_stepped(s, loop.head) for s in back])
             if not all(any(covers(old, s) for old in heads) for s in fresh):
                 break
             heads = fresh

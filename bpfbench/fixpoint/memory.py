@@ -73,10 +73,10 @@ def atomic(w: Analysis, state: State, insn: Instruction) -> None:
     if compare:
         w.read(state, 0)
     _no_atomic(w, insn.dst, ptr)
-    access(w, state, insn.dst, ptr, insn.off, insn.op.size, False, aligned=True)
+    found = access(w, state, insn.dst, ptr, insn.off, insn.op.size, False, aligned=True)
     access(w, state, insn.dst, ptr, insn.off, insn.op.size, True, ANY_NUMBER, aligned=True)
     if insn.op.fn & 1:
-        w.write(state, 0 if compare else insn.src, cut(ANY_NUMBER, insn.op.size))
+        w.write(state, 0 if compare else insn.src, cut(found, insn.op.size) if found.kind == NUMBER else found)
 
 
 def load_acquire(w: Analysis, state: State, insn: Instruction) -> None:
@@ -313,7 +313,10 @@ def _stack(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int, w
         if one_place:
             cells.write(held, low, size, value, "bytes" in w.beyond)
         else:
+            zeros = {at: held[at] for at in cells.overlapping(held, low, high) if held[at][1].is_zero}
             cells.forget(held, low, high, "bytes" in w.beyond)
+            if value.is_zero:
+                held.update(zeros)
         return ANY_NUMBER
     for at in cells.overlapping(held, low, high):
         if held[at][1].kind == vs.DYNPTR:

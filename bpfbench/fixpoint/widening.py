@@ -47,14 +47,15 @@ class Thresholds:
 
     __slots__ = ("numbers",)
 
-    def __init__(self, prog: Program) -> None:
+    def __init__(self, prog: Program | None) -> None:
+        """Those of a program; of none: just the ends of the widths, which are soon passed."""
         found: set[int] = set()
-        for insn in prog.insns:
+        for insn in prog.insns if prog is not None else ():
             if insn is None or not insn.op.imm or insn.kind not in (ops.JMP, ops.JMP32, ops.ALU64, ops.ALU32, ops.LDDW):
                 continue
             c = s64(insn.imm)
             found |= {c - 1, c, c + 1}
-        for spec in prog.maps:
+        for spec in prog.maps if prog is not None else ():
             found |= {spec.value_size - 1, spec.value_size, spec.max_entries - 1, spec.max_entries}
         for end in _ENDS:
             found |= {end, -end - 1}
