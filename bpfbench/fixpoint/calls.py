@@ -140,13 +140,14 @@ def _summarised(w: Analysis, state: State, function: int, args: list[Value]) -> 
                for i, v in enumerate(args))
 
 
-def _nameless(v: Value) -> Value:
-    return v if v.sym == vs.ZERO and not v.ident else v.at(v.scalar, ANON, 0).named(ANON, 0, 0)
+def _argument(v: Value) -> Value:
+    """As the callee sees it: what the caller's frame calls an object or the packet's length means nothing there."""
+    return v.named(v.sym, v.delta, 0) if v.sym >= 0 else v.at(v.scalar, ANON, 0).named(ANON, 0, 0)
 
 
 def _by_summary(w: Analysis, engine: Engine, state: State, function: int, args: list[Value]) -> list[State]:
     live = w.live[w.cfg.functions[function].start]
-    plain = [_nameless(v) if live >> (i + 1) & 1 else NO_VALUE for i, v in enumerate(args)]
+    plain = [_argument(v) if live >> (i + 1) & 1 else NO_VALUE for i, v in enumerate(args)]
     key = (function, len(state.frames), w.checking)
     known = engine.summaries.setdefault(key, [])
     results: list[Value] | None = None
