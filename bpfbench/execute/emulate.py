@@ -112,7 +112,6 @@ MACHINES: Final[dict[str, Host]] = {
 }  # fmt: skip
 
 
-@final
 class Emulator:
     """One run under Unicorn; the image of a tail-called program is placed behind the first."""
 

@@ -32,7 +32,7 @@ from typing import Any, Final, final
 
 from bpfbench.errors import BpfbenchError, ExecuteError, NotSupported
 from bpfbench.execute.host_memory import MAP_FAILED, PAGE, HostMemory, libc, sync
-from bpfbench.execute.prepare import Prepared
+from bpfbench.execute.prepare import IMPORTS, Prepared
 from bpfbench.execute.shared import Calls, compile_for, map_symbol, symbol_number
 from bpfbench.execute.snapshot import Snapshot, give, moved, take
 from bpfbench.interp.machine import Result
@@ -97,6 +97,10 @@ class CodeMemory:
         """Make the pages executable and read-only."""
         self._protect(mmap.PROT_READ | mmap.PROT_EXEC, "r-x")
 
+    def reopen(self) -> None:
+        """Make the pages writable, and no longer executable; nothing may be running in them."""
+        self._protect(mmap.PROT_READ | mmap.PROT_WRITE, "rw-")
+
     def free(self) -> None:
         if self._start:
             libc.munmap(self._start, self._room)
@@ -116,7 +120,6 @@ def aligned_call(address: int) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------------------- the engine
-@final
 class Native:
     """One run in this process; programs that are tail called are compiled when they are reached."""
 
@@ -147,7 +150,7 @@ class Native:
 
         def resolve(kind: str, symbol: str) -> int:
             address = self._resolve(program, symbol)
-            if symbol_number(symbol) < 0 or self.target != "x86_64":
+            if symbol_number(symbol) < 0 or symbol_number(symbol) >= IMPORTS or self.target != "x86_64":
                 return address
             if symbol not in stubs:
                 stubs[symbol] = room.address + stubs_at + len(written)

@@ -29,6 +29,7 @@ from bpfbench.program.program import Program
 # call numbers; a target names them __bpf_call_base+N
 HELPERS: Final = 0x1000                  # + the helper's own number
 TAIL_FIND, TAIL_RUN, RESULT, PACKET_LOAD = 0x2000, 0x2001, 0x2002, 0x2003
+IMPORTS: Final = HELPERS + 0x10000     # functions of shared libraries, in the order of their program's imports
 TAIL_CALL: Final = 12
 AX: Final = 11                           # the auxiliary register
 STACK: Final = 512

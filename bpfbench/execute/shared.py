@@ -52,6 +52,12 @@ class Calls:
         self.error: BpfbenchError | None = None
         self.fault: Trap | None = None
 
+    def renew(self, runtime: Runtime) -> None:
+        """Begin another run with the same callbacks."""
+        self.runtime = runtime
+        self.r0 = self.tail_calls = 0
+        self.pending = self.error = self.fault = None
+
     def answer(self, number: int, args: tuple[int, ...]) -> int:
         """Perform call `number`; the value for r0.  Faults and errors are kept, and 0 is returned."""
         try:

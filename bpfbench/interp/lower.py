@@ -31,6 +31,7 @@ Registers = list[int]
 Step = Callable[[Registers], int]
 
 TAIL_CALL: Final = 12
+IMPORTS: Final = 0x10000               # call numbers from here on: functions of shared libraries (dynlink/)
 ADDR_SLOT: Final = 8             # distance between the addresses of two slots of a program's text
 
 _STRUCT: Final = {1: struct.Struct("<B"), 2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
@@ -57,6 +58,8 @@ class Control(Protocol):
     def slot_of(self, address: int) -> int: ...
 
     def packet_load(self, off: int, size: int) -> int | None: ...
+
+    def call_import(self, number: int, back: int) -> int: ...
 
 
 class Place:
@@ -238,6 +241,8 @@ def _call(insn: Instruction, place: Place) -> Step:
     control, following = place.control, place.go(0)
     if insn.imm == TAIL_CALL:
         return lambda r: control.tail_call(r[2], r[3], following)
+    if insn.imm >= IMPORTS:
+        return lambda r: control.call_import(insn.imm - IMPORTS, following)
     row = HELPERS.get(insn.imm)
     if row is None:
         name = helper_name(insn.imm)

@@ -22,7 +22,7 @@ from bpfbench.interp.map_kinds import InsnArray, ProgramArray
 from bpfbench.interp.maps import Map
 from bpfbench.interp.memory import Region
 from bpfbench.interp.observe import Observer, Recorder
-from bpfbench.interp.runtime import ContextGiven, Runtime, surroundings
+from bpfbench.interp.runtime import ContextGiven, Imports, Runtime, surroundings
 from bpfbench.interp.trap import ProgramFault, Trap
 from bpfbench.isa import ops
 from bpfbench.isa.helpers import helper_name
@@ -297,6 +297,15 @@ class Machine:
         self.loops = MAY_GOTO_BUDGET
         raise _Switched
 
+    def call_import(self, number: int, back: int) -> int:
+        """Call the function that the library linker names for import `number` of the current program."""
+        if self.runtime.imports is None:
+            raise ProgramFault("call", f"there is no library with import {number}")
+        program, slot = self.runtime.imports(self.code.program, number)
+        self._push(self.code, back)
+        self.code, self.pc = self.prepare(program), slot
+        raise _Switched
+
     def packet_load(self, off: int, size: int) -> int | None:
         return load_packet(self.runtime, off, size)
 
@@ -415,6 +424,7 @@ def run(
     cpus: int = 1,
     seed: int = 0,
     clock: Callable[[], int] | None = None,
+    imports: Imports | None = None,
 ) -> Result:
     """Run a program once.
 
@@ -424,6 +434,7 @@ def run(
     `budget`   instructions after which the program is stopped with a trap
     `trace`    keep every event in `Result.trace`;  `observe` tell an observer of your own
     `seed`     of the random helper;  `clock` the function that answers for bpf_ktime_get_ns
+    `imports`  answers for calls into shared libraries: (program, number) -> (program, slot)
 
     What the program does wrong is `Result.trap`; `InterpError` and `NotSupported` are raised for what cannot be run.
 
@@ -434,6 +445,7 @@ def run(
     runtime = surroundings(program, data, ctx, maps, cpus, seed)
     if clock is not None:
         runtime.clock = clock
+    runtime.imports = imports
     machine = Machine(program, runtime, budget)
     recorder = Recorder() if trace else None
     machine.observer = observe if observe is not None else recorder

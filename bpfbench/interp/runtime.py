@@ -20,6 +20,8 @@ from bpfbench.interp.packet import ETH_HLEN, Packet, packet_bytes, skb_packet, x
 from bpfbench.program.program import MapSpec, Program
 
 ContextGiven = Mapping[str, object] | bytes | None
+# where a call into a shared library goes: (the calling program, number of the import) -> (program, slot)
+Imports = Callable[[Program, int], tuple[Program, int]]
 
 SKB_TYPES: Final = (
     "socket_filter", "sched_cls", "sched_act", "cgroup_skb", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "sk_skb",
@@ -110,6 +112,7 @@ class Runtime:
         self.context: Context | None = None
         self.context_region: Region | None = None
         self.call: Callable[[int, tuple[int, ...]], int] = _no_callbacks
+        self.imports: Imports | None = None
         self.printed: list[str] = []
         self.redirect: tuple[str, int, int] | None = None
         self.notes: list[str] = []
