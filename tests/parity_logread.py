@@ -7,7 +7,8 @@ every line of it was understood; the first line of a level-1 log and the last of
 step of a whole level-2 log is compared with the same step of our own walk of the program: the instruction, the frame,
 every register, every slot of the stack, in the notation of that kernel (6.1 does not print everything it knows).  What
 logs do not say is left out of the comparison: precision marks, and the id of a number that no other register shares.
-6.1 prints instructions that it does not know as their older forms: `r1 = (s8)r2` as `r1 = r2`.  The recordings are found as in parity_verifier.py.
+6.1 prints instructions that it does not know as their older forms: `r1 = (s8)r2` as `r1 = r2`.  The recordings are
+found as in parity_verifier.py.
 """
 
 from __future__ import annotations

@@ -35,12 +35,26 @@ def _cfg(cfg: Any) -> str:
     return fragment(views.figure(draw(cfg), "control-flow graph"))
 
 
+def _explanation(e: Any) -> str:
+    from bpfbench.notebook.explained import explanation
+
+    return fragment(explanation(e))
+
+
+def _read_log(log: Any) -> str:
+    from bpfbench.notebook.explained import read_log
+
+    return fragment(read_log(log))
+
+
 # (module, class) -> view; types are named, not imported, so that registering costs nothing
 VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
     ("bpfbench.program.program", "Program", _program),
     ("bpfbench.program.cfg", "Cfg", _cfg),
     ("bpfbench.verifier.verification", "Verification", _verification),
     ("bpfbench.jit.code", "Code", _code),
+    ("bpfbench.verifier.explanation", "Explanation", _explanation),
+    ("bpfbench.verifier.logread", "ReadLog", _read_log),
 ]
 
 
@@ -56,4 +70,6 @@ def register() -> bool:
     html = shell.display_formatter.formatters["text/html"]
     for module, name, view in VIEWS:
         html.for_type_by_name(module, name, view)
+    plain = shell.display_formatter.formatters["text/plain"]
+    plain.for_type_by_name("bpfbench.verifier.explanation", "Explanation", lambda e, p, cycle: p.text(str(e)))
     return True

@@ -6,6 +6,7 @@ from typing import Any
 
 from bpfbench.isa.codec import encode
 from bpfbench.isa.text import format_insn
+from bpfbench.notebook.explained import explanation
 from bpfbench.notebook.html import Raw, cards, details, esc, row, table
 from bpfbench.program.program import Program
 
@@ -60,6 +61,8 @@ def verification(v: Any, prog: Program) -> str:
     figures = cards([("verdict", verdict), ("insns processed", v.insns_processed), ("states kept", v.total_states),
                      ("most at one insn", v.max_states_per_insn), ("peak states", v.peak_states)])  # fmt: skip
     reason = "" if v.accepted else f'<p class="bad">{esc(v.message)} <span class="dim">[{esc(v.errno)}]</span></p>'
+    if not v.accepted and hasattr(v, "explain"):
+        reason = explanation(v.explain())
     return figures + reason + details("the kernel's own log, level 2", log(v, prog), opened=True)
 
 

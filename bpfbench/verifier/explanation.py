@@ -122,9 +122,11 @@ class Explanation:
         if self.accepted:
             return [self.verdict]
         place = f" at instruction {self.pc}" if self.pc >= 0 else ""
-        out = [f"Refused{place}: {self.message or '(no message)'} [{self.errno or '?'}]   rule {self.rule}"]
+        errno = f" [{self.errno}]" if self.errno else ""
+        out = [f"Refused{place}: {self.message or '(no message)'}{errno}   rule {self.rule}"]
         if self.line is not None:
-            out.append(f"  {self.line.file}:{self.line.line}  {self.line.text.strip()}")
+            where = f"{self.line.file}:{self.line.line}  " if self.line.line else ""
+            out.append(f"  {where}{self.line.text.strip()}")
         out += ["", "It knew:", *_wrap(self.knew), "It wanted:", *_wrap(self.wanted)]
         if self.path:
             out += ["", "The way there (only the steps that matter):"]
@@ -148,10 +150,10 @@ class Explanation:
         out: list[str] = []
         shown: tuple[str, int] | None = None
         for step in self.path:
-            if step.line is not None and (step.line.file, step.line.line) != shown:
-                shown = (step.line.file, step.line.line)
-                out.append(f"         ; {step.line.text.strip()}  ({step.line.file.rsplit('/', 1)[-1]}:"
-                           f"{step.line.line})")
+            if step.line is not None and (step.line.text, step.line.line) != shown:
+                shown = (step.line.text, step.line.line)
+                where = f"  ({step.line.file.rsplit('/', 1)[-1]}:{step.line.line})" if step.line.line else ""
+                out.append(f"         ; {step.line.text.strip()}{where}")
             frame = f"frame {step.depth}: " if step.depth else ""
             spec = " (speculatively)" if step.speculative else ""
             out.append(f"  {step.pc:5}  {step.text:36}  {frame}{step.note}{spec}")

@@ -30,25 +30,24 @@ import re
 from typing import Any, Final, final
 
 from bpfbench.errors import ParseError, UsageError, Where
-from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.isa.text import parse_insn
 from bpfbench.program.program import Program, SourceLine
 from bpfbench.trace import Event, Trace
 from bpfbench.verifier import logvalues
-from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.case import Case
 from bpfbench.verifier.explanation import Explanation, explain_case
 from bpfbench.verifier.logstate import Frames
 from bpfbench.verifier.route import Step
 from bpfbench.verifier.rules import match
 from bpfbench.verifier.verification import Rejection
+from bpfbench.verifier.walk import ERRNO_NAMES
 
 MAX_SLOTS: Final = 1 << 20          # a larger pc than this is no instruction of a program
 
 _NOISE: Final = re.compile(             # in front of a line: dmesg, a journal, libbpf of old
-    r"^(?:<\d+>)?(?:\[\s*\d+\.\d+\]\s?(?:\[[TC]\d+\]\s?)?|\w{3} +\d+ [\d:]{8} \S+ \S+?: (?:\[\s*\d+\.\d+\] )?|libbpf: (?=\d+: |"
-    r"R\d+ |from \d|;))")
+    r"^(?:<\d+>)?(?:\[\s*\d+\.\d+\]\s?(?:\[[TC]\d+\]\s?)?"
+    r"|\w{3} +\d+ [\d:]{8} \S+ \S+?: (?:\[\s*\d+\.\d+\] )?|libbpf: (?=\d+: |R\d+ |from \d|;))")
 _BEGIN: Final = re.compile(r"-+ ?BEGIN (?:PROG LOAD|DUMP) LOG ?-+")
 _END: Final = re.compile(r"-+ ?END (?:PROG LOAD|DUMP) LOG ?-+")
 _NAME: Final = re.compile(r"prog '([^']+)'")
@@ -58,18 +57,27 @@ _SAFE: Final = re.compile(r"(\d+): safe$")
 _FROM: Final = re.compile(r"from (\d+) to (\d+)( \(speculative execution\))?:(.*)$")
 _BARE: Final = re.compile(r"\s*(?:frame\d+:|R\d+(?:_\w+)?=|fp-\d+(?:_\w+)?=)")
 _LIVE: Final = re.compile(r"\s*(?:\d+\s+)?(\d+): ([.0-9]{10}) \(([0-9a-f]{2})\) (.*)$")
+_CALL: Final = re.compile(r"(?:caller|callee|returning from callee|to caller at (\d{1,7})):$")
 _SOURCE: Final = re.compile(r"; (.*?)(?: @ (\S+):(\d+))?$")
 _STATS: Final = re.compile(r"processed (\d+) insns(?: \(limit \d+\)(?: max_states_per_insn (\d+) total_states (\d+) "
                            r"peak_states (\d+) mark_read (\d+))?|, stack depth .*)?")  # fmt: skip
 _NARRATION: Final = re.compile(
-    r"""func\#\d+\ @\d+|Live\ regs\ before\ insn|mark_precise:|last_idx\ |regs=|parent\ (didn't|already|state)|propagating\ |frame\ \d+:\ propagating
-      | \(\d+(,\d+)*,?\)\ (frame|live|stack)|SCC\ (enter|exit|backedge)|Validating\ .*|Func\#\d+\ .*|stack\ depth\ |verification\ time\ |(cur|old|cb)\ state:
-      | \s*(hit|stack=|live\ regs)|add_subprog|processed\ \d+|insns\ processed|reg\ type\ unsupported\ for|falling\ back\ to
+    r"""func\#\d+\ @\d+|Live\ regs\ before\ insn|mark_precise:|last_idx\ |regs=|parent\ (didn't|already|state)
+      | propagating\ |frame\ \d+:\ propagating|\(\d+(,\d+)*,?\)\ (frame|live|stack)|SCC\ (enter|exit|backedge)
+      | Validating\ .*|Func\#\d+\ .*|stack\ depth\ |verification\ time\ |(cur|old|cb)\ state:|add_subprog
+      | \s*(hit|stack=|live\ regs)|processed\ \d+|insns\ processed|reg\ type\ unsupported\ for|falling\ back\ to
       | \s*mark_precise|\s+frame\d+:\ regs=|(max_states|total_states|peak_states)""", re.VERBOSE)
 _AFTER_WALK: Final = re.compile(r"combined stack size|stack size of subprog|tail_calls are not allowed when|the call "
                                 r"stack of \d+ frames is too deep !|unreachable insn|jump out of range|last insn is")
 _LOOP: Final = re.compile(r"infinite loop detected at insn (\d+)")
+_OLD_FORM: Final = re.compile(r"ctx\((id=\d+,)?off=0,imm=0\)|=inv|=Pinv|\b[us](32_)?m(in|ax)_value=|\b[us]32_m(in|ax)="
+                              r"|vs=\d+,imm=0\)")
 _CUT: Final = re.compile(r"(?<=\S)(verification time \d+ usec|processed \d+ insns \(limit).*")
+
+
+_WORDS: Final = {"permission denied": "EACCES", "operation not permitted": "EPERM", "invalid argument": "EINVAL",
+                 "argument list too long": "E2BIG", "no such file or directory": "ENOENT",
+                 "bad file descriptor": "EBADF", "numerical result out of range": "ERANGE"}  # fmt: skip
 
 
 @final
@@ -123,7 +131,8 @@ class ReadLog:
 
     @property
     def errno(self) -> str | None:
-        return None                     # a log does not say
+        """From the loader's line, if it is there; the kernel's log does not say."""
+        return (self.rejection.errno or None) if self.rejection is not None else None
 
     @property
     def message(self) -> str | None:
@@ -161,7 +170,7 @@ class ReadLog:
                 "The log ends without a verdict; a longer log buffer would show it."
             return out
         r = self.rejection
-        return explain_case(Case(self.program, r.messages, r.pc, "", self.steps, [], self.version, self.complete,
+        return explain_case(Case(self.program, r.messages, r.pc, r.errno, self.steps, [], self.version, self.complete,
                                  self.privileged))
 
 
@@ -204,11 +213,10 @@ class _Reader:
         self.out = ReadLog(text, self.program)
         self.insns: dict[int, Instruction | None] = {}
         self.top = 0
-        self.exact = not re.search(r"ctx\((id=\d+,)?off=0,imm=0\)|=inv|=Pinv|\b(u|s)(32_)?m(in|ax)_value=", text) and not (
-            re.search(r"(?<![a-z])(u32|s32)_m(in|ax)=", text) or re.search(r"vs=\d+,imm=0\)", text))
+        self.exact = not _OLD_FORM.search(text)
         self.deltas = any(m is not None and m.group(4) and _BARE.match(m.group(4))
                           for m in map(_INSN.match, self.lines))
-        self.frames = Frames(self.exact, _version(text, self.exact))
+        self.frames = Frames(self.exact, _version(text, self.exact), not self.deltas)
         self.live: dict[int, int] = {}
         self.head: Step | None = None
         self.forks: list[tuple[int, Frames, Step | None]] = []
@@ -263,10 +271,10 @@ class _Reader:
         if found is not None:
             self.state(found.group(2), full=not self.deltas or not self.begun)
             return
-        if line.rstrip(":") in ("caller", "callee", "returning from callee") or line.startswith("to caller at"):
-            self.expects = line.rstrip(": 0123456789")
-            if line.startswith("to caller at"):
-                self.returned_to = int(re.findall(r"\d+", line)[0])
+        found = _CALL.match(line)
+        if found is not None:
+            self.expects = "to caller at" if found.group(1) else line.rstrip(":")
+            self.returned_to = int(found.group(1) or -1)
             return
         if _BARE.match(line):
             self.block(line)
@@ -285,6 +293,8 @@ class _Reader:
             self.ended = False
         self.messages.clear()
         self.step += 1
+        if not self.begun and pc == 0:                          # kernels that do not print the first state
+            self.frames.start()
         self.begun = True
         self.frames.linked_before = None
         top = self.frames.top
@@ -401,7 +411,7 @@ class _Reader:
             if loop is not None:
                 pc = int(loop.group(1))
             found = match(message)
-            out.rejection = Rejection(found.code if found else "other", "", message, self.messages[:], pc,
+            out.rejection = Rejection(found.code if found else "other", _errno(out.text), message, self.messages[:], pc,
                                       self.program.source_line(pc) if pc >= 0 else None, [])
             out.accepted = False
             self.event("reject", pc, {"message": message})
@@ -419,10 +429,11 @@ class _Reader:
 
 
 _KERNEL_WORDS: Final = re.compile(
-    r"^(R\d+ |invalid |math between|BPF_|misaligned|cannot |At |In |program |unknown |the |The |arg|func|helper|dereference"
-    r"|negative|variable|Unreleased|verifier |kernel |kfunc|map |jump|last |unreachable|back-edge|infinite|call|div|frame"
-    r"|only |access|same|value|write|read |tail_|LD_|combined|stack |spilled|attempt|leaking|Possibly|Expected|Dynptr"
-    r"|too |missing|off |Caller|Global|global|string|number of|Unsupported|potential|direct|fd|not |expected|BUG|sleepable)")
+    r"^(R\d+ |invalid |math between|BPF_|misaligned|cannot |At |In |program |unknown |the |The |arg|func|helper"
+    r"|dereference|negative|variable|Unreleased|verifier |kernel |kfunc|map |jump|last |unreachable|back-edge|infinite"
+    r"|call|div|frame|only |access|same|value|write|read |tail_|LD_|combined|stack |spilled|attempt|leaking|Possibly"
+    r"|Expected|Dynptr|too |missing|off |Caller|Global|global|string|number of|Unsupported|potential|direct|fd|not "
+    r"|expected|BUG|sleepable)")
 
 
 def instruction(text: str, code: int) -> Instruction | None:
@@ -442,9 +453,20 @@ def _version(text: str, exact: bool) -> tuple[int, int]:
         return (6, 18)
     if exact:
         return (6, 12)
+    if "call_-1" in text or "limit 131072" in text:
+        return (4, 18)
     if re.search(r"=P?inv|_value=", text):
         return (5, 15)
     return (6, 1)
+
+
+def _errno(text: str) -> str:
+    """What a loader says beside the log: `failed: Permission denied`, `failed to load: -13`."""
+    number = re.search(r"failed to load(?: program)?: -(\d+)", text)
+    if number:
+        return ERRNO_NAMES.get(int(number.group(1)), number.group(1))
+    words = re.search(r"(?:failed|load program|loading failed): (\w[\w ]+)(?=:|\.|$)", text, re.MULTILINE)
+    return _WORDS.get(words.group(1).lower(), "") if words else ""
 
 
 def figures(log: ReadLog) -> dict[str, Any]:

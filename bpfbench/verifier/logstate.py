@@ -56,10 +56,11 @@ class Frames:
     """All frames, and the instruction whose result is being read."""
 
     __slots__ = ("exact", "frames", "insn", "linked_before", "refs", "stored", "version", "live", "loaded",
-                 "arguments")
+                 "arguments", "silent")
 
-    def __init__(self, exact: bool, version: tuple[int, int]) -> None:
+    def __init__(self, exact: bool, version: tuple[int, int], silent: bool = False) -> None:
         self.exact = exact
+        self.silent = silent                # the log does not print the state after each instruction
         self.version = version
         self.live = 0x7FF                   # registers that matter at the instruction (6.18 prints them)
         self.frames: list[LogFrame] = [LogFrame()]
@@ -71,12 +72,18 @@ class Frames:
         self.loaded: RegState | None = None
         self.arguments: list[RegState] = []
 
+    def start(self) -> None:
+        """The beginning of a main program."""
+        self.fill(self.frames[0])
+        self.frames[0].regs[1] = rs.pointer(rs.CTX)
+        self.frames[0].regs[10] = RegState(rs.STACK, Scalar.const(0))
+
     @property
     def top(self) -> LogFrame:
         return self.frames[-1]
 
     def copy(self) -> Frames:
-        new = Frames(self.exact, self.version)
+        new = Frames(self.exact, self.version, self.silent)
         new.frames = [f.copy() for f in self.frames]
         new.refs = self.refs[:]
         return new
@@ -92,6 +99,8 @@ class Frames:
         if insn is None:
             return
         regs = self.top.regs
+        if self.silent and insn.writes and not insn.is_call:
+            self.unsaid(insn, regs)
         if insn.kind == ops.CALL_LOCAL:
             self.arguments = regs[:]
         elif insn.kind == ops.LDX and regs[insn.src].kind == rs.STACK and not regs[insn.src].scalar.m:
@@ -110,6 +119,15 @@ class Frames:
                 self.void_packets()
         elif insn.kind in (ops.STX, ops.STORE_REL):
             self.stored = regs[insn.src]
+
+    def unsaid(self, insn: Instruction, regs: list[RegState]) -> None:
+        """The result of an instruction in a log that prints states only here and there."""
+        result = logvalues.NOT_SHOWN
+        if insn.kind == ops.ALU64 and insn.op.fn == ops.MOV:
+            result = RegState(rs.SCALAR, Scalar.const(insn.imm)) if insn.op.imm else regs[insn.src]
+        for r in range(10):
+            if insn.writes >> r & 1:
+                regs[r] = result
 
     def buffers(self, number: int, regs: list[RegState]) -> None:
         """The stack bytes that a helper's arguments point to."""
@@ -268,11 +286,13 @@ class Frames:
                 continue
             old, new = before[r], shown.regs[r]
             if old.id and (old.kind & rs.MAYBE_NULL or old.kind == rs.SCALAR):
-                halves = self.version >= (6, 18)
-                self.every(lambda reg, old=old, new=new: _copy(reg, old, new, halves),  # type: ignore[misc]
-                           self.live if old.kind == rs.SCALAR else 0x7FF)
+                self.copies(old, new)
             elif old.kind in rs.PACKET_KINDS and new.kind == old.kind:
-                self.every(lambda reg, new=new: _farther(reg, new))  # type: ignore[misc]
+                self.every(lambda reg, new=new: _farther(reg, new))
+
+    def copies(self, old: RegState, new: RegState) -> None:
+        halves = self.version >= (6, 18)
+        self.every(lambda reg: _copy(reg, old, new, halves), self.live if old.kind == rs.SCALAR else 0x7FF)
 
     def every(self, change: object, live: int = 0x7FF) -> None:
         assert callable(change)

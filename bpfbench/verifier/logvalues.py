@@ -129,14 +129,20 @@ def register(text: str, frame: int, exact: bool = True) -> RegState | None:
     if constant is not None:
         return RegState(rs.SCALAR, Scalar.const(constant), precise=precise)
     if body.startswith("fp"):
-        stack = _stack_pointer(body, frame, exact)
+        try:
+            stack = _stack_pointer(body, frame, exact)
+        except ValueError:
+            return None
         if stack is not None:
             return stack
     name, _, rest = body.partition("(")
     if rest and not rest.endswith(")") or not re.fullmatch(r"[A-Za-z_]\w*", name):
         return None
     kind, struct = _kind(name)
-    return _filled(kind, struct, _details(rest[:-1]), precise, exact)
+    try:
+        return _filled(kind, struct, _details(rest[:-1]), precise, exact)
+    except ValueError:
+        return None                                     # a number that is none: the line is damaged
 
 
 def _integer(text: str) -> int | None:
@@ -295,7 +301,7 @@ def _saved(text: str, frame: int, exact: bool, stored: RegState | None) -> RegSt
 
 def _object(what: str, name: str, d: dict[str, str]) -> Slot:
     """A dynamic pointer or iterator, in its lower half."""
-    number = {key: int(d.get(key, "0") or 0) for key in ("id", "ref_id", "dynptr_id", "depth")}
+    number = {key: int(d[key]) if d.get(key, "").isdigit() else 0 for key in ("id", "ref_id", "dynptr_id", "depth")}
     if what == "dynptr":
         reg = RegState(rs.DYNPTR, UNKNOWN, id=number["id"], ref=number["ref_id"], dynptr=number["dynptr_id"],
                        special=Special(name, True))

@@ -98,7 +98,9 @@ class Route(Observer):
 
 
 def value_text(r: RegState, depth: int = 0) -> str:
-    return register_text(r, depth) if r.kind != rs.NOT_INIT else "not initialised"
+    if r.kind == rs.NOT_INIT:
+        return "not shown" if r.struct else "not initialised"
+    return register_text(r, depth)
 
 
 def slot_text(slot: Slot) -> str:

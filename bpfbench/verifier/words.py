@@ -87,6 +87,8 @@ def describe(r: RegState) -> str:
     >>> describe(rs.UNINIT), describe(rs.constant(5)), describe(rs.pointer(rs.CTX))
     ('nothing that may be read', 'the number 5', "a pointer to the program's context")
     """
+    if r.kind == rs.NOT_INIT and r.struct:
+        return "something that the log does not show"
     if r.kind == rs.NOT_INIT:
         return "nothing that may be read"
     base = r.kind & rs.BASE
@@ -103,12 +105,16 @@ def describe(r: RegState) -> str:
         if r.scalar.m:
             text += f" plus {span(r.scalar)}"
     if base in rs.PACKET_KINDS:
-        text += f"; the first {r.range} bytes are known to exist" if r.range >= 0 else "; it lies at the packet's end"
+        text += f"; {_known(r.range)} known to exist after its start" if r.range >= 0 else "; it lies at the packet's end"
     if r.kind & rs.MAYBE_NULL:
         text += ", or null (not compared with 0 yet)"
     if r.kind & rs.UNTRUSTED:
         text += ", not to be trusted"
     return text
+
+
+def _known(count: int) -> str:
+    return "no byte is" if count == 0 else "1 byte is" if count == 1 else f"{count} bytes are"
 
 
 def _target(r: RegState, base: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from pathlib import Path
@@ -125,3 +126,40 @@ def test_help_names_every_command_of_the_design(capsys) -> None:  # type: ignore
     out = capsys.readouterr().out
     for command in "cc asm dis cfg verify explain jit run compare report jumptables selftests plugin lab".split():
         assert f"\n    {command}" in out
+
+
+LOG = """libbpf: prog 'count': BPF program load failed: Permission denied
+libbpf: prog 'count': -- BEGIN PROG LOAD LOG --
+0: R1=ctx() R10=fp0
+0: (61) r2 = *(u32 *)(r1 +0)          ; R1=ctx() R2=pkt(r=0)
+1: (71) r0 = *(u8 *)(r2 +12)
+invalid access to packet, off=12 size=1, R2(id=0,off=12,r=0)
+R2 offset is outside of the packet
+processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+-- END PROG LOAD LOG --
+"""
+
+
+def test_explain_reads_programs_and_logs(asm, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    assert main(["explain", asm(REJECTED)]) == 1
+    assert "reads r0, but on this path r0 holds nothing" in capsys.readouterr().out.replace("\n  ", " ")
+    assert main(["explain", asm(ACCEPTED)]) == 0 and "Accepted" in capsys.readouterr().out
+    assert main(["explain", asm(LOG, "load.log")]) == 1
+    assert "rule packet-bounds" in capsys.readouterr().out
+    assert main(["explain", asm(LOG, "load.log"), "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["rule"], answer["pc"], answer["errno"], answer["name"]) == ("packet-bounds", 1, "EACCES", "count")
+    assert main(["explain", asm(REJECTED), "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["rule"] == "uninitialised" and answer["insns_processed"] == 1 and answer["path"]
+    for text, status in ((LOG, 1), (ACCEPTED, 0)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert main(["explain", "-"]) == status
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("text", ["", "hello\n", "R\n0: (\n", "\0\1\2"])
+def test_explain_refuses_nonsense_in_one_line(text, asm, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["explain", asm(text, "nonsense.log")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.splitlines()) == 1 and "nonsense.log" in captured.err
