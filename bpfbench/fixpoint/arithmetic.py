@@ -118,7 +118,7 @@ def scalar_of(fn: int, wide: bool, a: Scalar, b: Scalar, division: bool) -> Scal
     if fn == ops.NEG or RULES.models(fn, wide, b):
         return RULES.transfer(fn, wide, a, b)
     if not division:
-        return UNKNOWN if wide else between(0, U32_MAX)
+        return UNKNOWN          # not even that 32-bit operations clear the upper half
     if a.m == 0 and b.m == 0 and fn in (ops.DIV, ops.MOD, ops.SDIV, ops.SMOD):
         return Scalar.const(_divide(fn, wide, a.v, b.v))
     mask = U64_MAX if wide else U32_MAX

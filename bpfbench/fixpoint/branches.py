@@ -52,7 +52,8 @@ def assume(w: Analysis, state: State, insn: Instruction, taken: bool) -> bool:
             if one.nullable and other.kind in _NOT_NULL and not other.nullable:
                 return _null(state, one, False)
     if a.kind in (vs.PACKET, vs.META, vs.END) and b.kind in (vs.PACKET, vs.META, vs.END) and fn in _ORDERED:
-        return _packet(state, a, b, fn)
+        if "relations" in w.beyond or vs.END in (a.kind, b.kind) or a.kind != b.kind:
+            return _packet(state, a, b, fn, "relations" in w.beyond)
     return True
 
 
@@ -78,8 +79,11 @@ def _null(state: State, ptr: Value, is_null: bool) -> bool:
 # Packets ------------------------------------------------------------------------------------------------------------
 
 
-def _packet(state: State, a: Value, b: Value, fn: int) -> bool:
-    """offset fn length, offset fn offset: as differences."""
+def _packet(state: State, a: Value, b: Value, fn: int, relations: bool) -> bool:
+    """offset fn length, offset fn offset: as differences.
+
+    Without `relations` only a pointer that a comparison has found beyond the end is known to stay there.
+    """
     x, y = _place(a, b), _place(b, a)
     if x is None or y is None:
         return True
@@ -87,7 +91,7 @@ def _packet(state: State, a: Value, b: Value, fn: int) -> bool:
         x, y = y, x
     c = y[1] - x[1] - (1 if fn in (ops.JLT, ops.JGT) else 0)       # x.sym + x.delta <= y.sym + y.delta (- 1)
     zones = state.zones
-    back = zones.bound(y[0], x[0])
+    back = zones.bound(y[0], x[0]) if relations else zones.edges.get(y[0], {}).get(x[0]) if y[2] is None else None
     if back is not None and back + c < 0:
         return False
     zones.add(x[0], y[0], c)
@@ -125,10 +129,10 @@ def _numbers(w: Analysis, state: State, insn: Instruction, a: Value, b: Value, f
             return False
     elif refine.decide(a.scalar, b.scalar, fn, low, refine.BITS_TOO) == 0:
         return False
-    if not low and _contradicts(state, a, b, fn):
+    if not low and "relations" in w.beyond and _contradicts(state, a, b, fn):
         return False
     x, y = refine.refine(a.scalar, b.scalar, fn, low, refine.BITS_TOO, DEDUCE, same)
-    if fn == refine.NOT_JSET:           # the rule forgets ranges there; they still hold
+    if fn == refine.NOT_JSET and "tests" in w.beyond:       # the rule forgets ranges; they still hold
         x = _meet(x, a.scalar)
         y = _meet(y, b.scalar)
     if bounds.broken(x) or bounds.broken(y):

@@ -30,10 +30,12 @@ VERSION: Final = (6, 18)            # whose tables are used
 BEYOND: Final[dict[str, str]] = {
     # name         what is known in addition
     "division":    "quotients, remainders and shifts by unknown amounts have ranges",
+    "tests":       "a bit test that fails leaves the ranges as they were",
     "offsets":     "the variable part of an offset may be negative where the fixed part makes up for it",
     "nulls":       "a register that holds 0 tells as much as the constant 0; frames, contexts, packets are never null",
     "keys":        "a constant key anywhere on the stack makes the lookup in an array succeed",
     "bytes":       "the bytes of a stack cell are known one by one, at any place",
+    "relations":   "what follows from several differences together decides comparisons and proves packet accesses",
     "lengths":     "the length of the packet is one number: a later load of its address, or end - data, tells it too",
 }
 GPL: Final = frozenset(("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"))

@@ -245,21 +245,27 @@ def packet(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int) -
     _variable_part(w, r, ptr)
     if ptr.scalar.smin + off < 0:
         raise w.refuse("packet-bounds", f"r{r} ({vs.text(ptr)}) may point before the packet", r)
-    past = past_end(state, ptr)
+    past = past_end(state, ptr, "relations" in w.beyond)
     if past is None or past + off + size > 0:
         said = "" if past is None else f" ({max(-past - off, 0)} are proven)"
         place = f"{vs.text(ptr)}{off:+d}"
         raise w.refuse("packet-bounds", f"nothing proves that the packet has {size} bytes at {place}{said}", r)
 
 
-def past_end(state: State, ptr: Value) -> int | None:
-    """The best known bound of  offset - length of the packet  (of the metadata)."""
+def past_end(state: State, ptr: Value, relations: bool) -> int | None:
+    """The best known bound of  offset - length of the packet  (of the metadata).
+
+    Without `relations` it is what a comparison with the end has said about this symbol (or, for a fixed offset, about
+    one): Linux knows no more.
+    """
     end = vs.length_symbol(ptr)
     zones = state.zones
-    base = zones.bound(vs.ZERO, end)
-    best = None if base is None else base + ptr.scalar.smax
+    best: int | None = None
+    if ptr.scalar.m == 0 or relations:
+        base = zones.bound(vs.ZERO, end) if relations else zones.edges.get(vs.ZERO, {}).get(end)
+        best = None if base is None else base + ptr.scalar.smax
     if ptr.sym > ANON and symbol_range(ptr) is not None:
-        known = zones.bound(ptr.sym, end)
+        known = zones.bound(ptr.sym, end) if relations else zones.edges.get(ptr.sym, {}).get(end)
         if known is not None and (best is None or known + ptr.delta < best):
             best = known + ptr.delta
     return best

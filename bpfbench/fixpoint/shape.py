@@ -115,6 +115,8 @@ def check_instructions(w: Analysis) -> None:
         for pc, insn in w.cfg.function_insns(f.index):
             if insn.kind in (ops.UNKNOWN, ops.CALLX, ops.NOSPEC, ops.PERCPU, ops.ZEXT32) or insn.op.internal:
                 raise Refused("encoding", f"unknown operation: {insn.flaw or insn.op.name}", pc)
+            if insn.kind in (ops.LDX, ops.LDXS) and insn.flaw:
+                raise Refused("encoding", insn.flaw, pc)        # Linux looks for these even where nothing leads
             if insn.kind == ops.LDDW:
                 _wide(w, pc, insn, storage)
             if f.index and not w.has_func_info and (

@@ -58,7 +58,7 @@ class Interpreter:
                     continue
                 w.pc = pc
                 w.steps += 1
-                if insn.flaw and insn.kind != ops.EXIT:
+                if insn.flaw and not (insn.kind == ops.EXIT and not (insn.dst or insn.src or insn.imm)):
                     raise w.refuse("encoding", insn.flaw)
                 kind = insn.kind
                 plain = _PLAIN.get(kind)
