@@ -135,19 +135,22 @@ def _numbers(w: Analysis, state: State, insn: Instruction, a: Value, b: Value, f
     if fn == refine.NOT_JSET and "tests" in w.beyond:       # the rule forgets ranges; they still hold
         x = _meet(x, a.scalar)
         y = _meet(y, b.scalar)
+    strict = "tests" in w.beyond
     if bounds.broken(x) or bounds.broken(y):
+        if strict:
+            return False
+        x, y = (bounds.without_ranges(s) if bounds.broken(s) else s for s in (x, y))
+    if not _learn(state, insn.dst, a, x, strict):
         return False
-    if not _learn(state, insn.dst, a, x):
-        return False
-    if not insn.op.imm and not same and not _learn(state, insn.src, b, y):
+    if not insn.op.imm and not same and not _learn(state, insn.src, b, y, strict):
         return False
     if not low and not insn.op.imm:
         _difference(state, a, b, fn)
     return True
 
 
-def _learn(state: State, r: int, old: Value, scalar: Scalar) -> bool:
-    """The number in register r, and all that depend on it, are narrowed; False: to nothing."""
+def _learn(state: State, r: int, old: Value, scalar: Scalar, strict: bool) -> bool:
+    """The number in register r, and all that depend on it, are narrowed; False: to nothing (with `strict`)."""
     regs = state.regs
     if scalar.m == 0:
         regs[r] = constant(scalar.v)
@@ -163,32 +166,34 @@ def _learn(state: State, r: int, old: Value, scalar: Scalar) -> bool:
     for f in state.frames:
         for i, v in enumerate(f.regs):
             if v.sym == old.sym and (f is not state.frames[-1] or i != r):
-                fresh = _follow(v, old, scalar)
+                fresh = _follow(v, old, scalar, strict)
                 if fresh is None:
                     return False
                 f.regs[i] = fresh
         for at, (size, v) in list(f.cells.items()):
             if v.sym == old.sym:
-                fresh = _follow(v, old, scalar)
+                fresh = _follow(v, old, scalar, strict)
                 if fresh is None:
                     return False
                 f.cells[at] = (size, fresh)
     for head, v in list(state.counters.items()):
         if v.sym == old.sym:
-            fresh = _follow(v, old, scalar)
+            fresh = _follow(v, old, scalar, strict)
             if fresh is None:
                 return False
             state.counters[head] = fresh
     return True
 
 
-def _follow(v: Value, old: Value, scalar: Scalar) -> Value | None:
+def _follow(v: Value, old: Value, scalar: Scalar, strict: bool) -> Value | None:
     """v has the symbol of `old`, which is now known to be `scalar`."""
     step = v.delta - old.delta
     known = scalar if step == 0 else RULES.transfer(ops.ADD, True, scalar, Scalar.const(step))
     s = _meet(known, v.scalar)
     if bounds.broken(s):
-        return None
+        if strict:
+            return None
+        s = bounds.without_ranges(known)
     if s.m == 0 and v.kind == NUMBER:
         return constant(s.v)
     if s.m == 0:

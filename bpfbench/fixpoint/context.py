@@ -30,7 +30,7 @@ VERSION: Final = (6, 18)            # whose tables are used
 BEYOND: Final[dict[str, str]] = {
     # name         what is known in addition
     "division":    "quotients, remainders and shifts by unknown amounts have ranges",
-    "tests":       "a bit test that fails leaves the ranges as they were",
+    "tests":       "a bit test that fails leaves the ranges as they were; ranges that contradict each other end a path",
     "offsets":     "the variable part of an offset may be negative where the fixed part makes up for it",
     "nulls":       "a register that holds 0 tells as much as the constant 0; frames, contexts, packets are never null",
     "keys":        "a constant key anywhere on the stack makes the lookup in an array succeed",
