@@ -1,6 +1,7 @@
 """Agreement with real kernels, as tables: every parity script in turn.  `make parity` runs this.
 
     parity_verifier.py   verdicts, messages, counts and states against the recordings of three kernels
+    parity_soundness.py  generated programs: runs lie inside what the walk claims; verdicts as the running kernel
     parity_jit.py        native images against the recordings of eight machines
     parity_execution.py  every engine on generated programs: return value, packet, maps
     parity_live.py       data sets and generated programs against the running kernel, where bpf(2) is permitted
