@@ -70,7 +70,8 @@ class Module:
         own = self._named(LIBRARY)
         if len(own) > 1:
             raise DynlinkError("the object says it is two libraries", Where(file=self.file, section=LIBRARY))
-        self.name, self.version = own[0] if own else (Path(self.file).stem, None)
+        self.name: str = own[0][0] if own else Path(self.file).stem
+        self.version: Version | None = own[0][1] if own else None
         self.needs = self._named(NEEDS)
         self.exports: dict[str, int] = {}
         self.imports: list[str] = []

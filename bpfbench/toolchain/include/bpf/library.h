@@ -8,11 +8,11 @@
 #ifndef BPFBENCH_LIBRARY_H
 #define BPFBENCH_LIBRARY_H
 
-#define BPF_LIBRARY_NAME_(line) bpf_library_##line
-#define BPF_LIBRARY_NAME(line) BPF_LIBRARY_NAME_(line)
-#define BPF_LIBRARY(text) static const char BPF_LIBRARY_NAME(__LINE__)[] \
+#define BPF_LIBRARY_NAME_(number) bpf_library_##number
+#define BPF_LIBRARY_NAME(number) BPF_LIBRARY_NAME_(number)
+#define BPF_LIBRARY(text) static const char BPF_LIBRARY_NAME(__COUNTER__)[] \
 	__attribute__((section(".bpf.library"), used)) = text
-#define BPF_NEEDS(text) static const char BPF_LIBRARY_NAME(__LINE__)[] \
+#define BPF_NEEDS(text) static const char BPF_LIBRARY_NAME(__COUNTER__)[] \
 	__attribute__((section(".bpf.needs"), used)) = text
 
 #endif
