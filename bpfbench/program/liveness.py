@@ -129,6 +129,36 @@ def live_registers(insns: list[Instruction | None], calls: dict[int, int], order
     return before
 
 
+def fixpoint_steps(insns: list[Instruction | None], calls: dict[int, int],
+                   order: list[int]) -> list[tuple[int, int, int, int]]:
+    """The same computation one instruction at a time: (round, pc, mask before it, mask now), rounds from 1.
+
+    The last round changes nothing, which is how it is known to be the last.
+
+    >>> from bpfbench.isa.assembler import assemble_text
+    >>> code = assemble_text("r0 = r6\\nexit").insns
+    >>> fixpoint_steps(code, {}, postorder(code, [0])[0])
+    [(1, 1, 0, 1), (1, 0, 0, 64), (2, 1, 1, 1), (2, 0, 64, 64)]
+    """
+    before = [0] * len(insns)
+    steps: list[tuple[int, int, int, int]] = []
+    changed, number = True, 0
+    while changed:
+        changed = False
+        number += 1
+        for pc in order:
+            insn = insns[pc]
+            use, kill = use_and_def(insn, calls, pc) if insn is not None else (0, 0)
+            out = 0
+            for s in successors(insns, pc):
+                out |= before[s]
+            now = (out & ~kill) | use
+            steps.append((number, pc, before[pc], now))
+            changed |= now != before[pc]
+            before[pc] = now
+    return steps
+
+
 def components(insns: list[Instruction | None], implicit_loops: set[int]) -> list[int]:
     """Number of the loop that each instruction belongs to, from 1; 0 outside loops.
 
