@@ -149,6 +149,8 @@ class Engine:
             if not any(covers(old, s) for old in kept):
                 kept = [old for old in kept if not covers(s, old)] if len(kept) < APART else kept
                 kept.append(s)
+                if len(kept) > 2 * APART:           # a place where many paths meet: stay linear in their number
+                    kept = self._fewer(kept, APART, False)
         if len(kept) <= (APART if fine else 1):
             return kept
         return self._fewer(kept, APART if fine else SHAPES, not fine)
@@ -186,12 +188,15 @@ class Engine:
         extra = {b: inbox.pop(b) for b in sorted(loop.blocks) if b in inbox}
         if not frontier and not extra:
             return
-        size = sum(len(self.w.cfg.insns(b)) for b in loop.blocks)
-        count = self._trip_count(loop)
-        small = SMALL if count is None else count * size * 2 if count * size <= 4 * SMALL else 2 * size
-        frontier = self._unroll(loop, frontier, extra, inbox, exits, small)
+        frontier = self._unroll(loop, frontier, extra, inbox, exits, SMALL)
         if not frontier:
             return
+        count = self._trip_count(loop)
+        size = sum(len(self.w.cfg.insns(b)) for b in loop.blocks)
+        if count is not None and count * size <= 4 * SMALL:
+            frontier = self._unroll(loop, frontier, {}, inbox, exits, 4 * SMALL)
+            if not frontier:
+                return
         failed = self._try_widen(loop, frontier, inbox, exits)
         if failed is None:
             return
