@@ -182,7 +182,7 @@ def line_svg(part: Part) -> str:
               for i, (left, right, kind) in enumerate(part["spans"])]
     y = 6 + 5 * len(part["spans"])
     shapes += [f'<circle class="{"real" if real else "extra"}" cx="{x}" cy="{y}" r="1.1"/>' for x, real in part["points"]]
-    return (f'<svg class="numberline" viewBox="-2 0 104 {y + 4}" preserveAspectRatio="none" role="img" '
+    return (f'<svg class="numberline" viewBox="-2 0 104 {y + 4}" role="img" '
             f'aria-label="{esc(part["label"])}"><line class="axis" x1="0" x2="100" y1="{y}" y2="{y}"/>'
             f'{"".join(shapes)}</svg>')
 

@@ -54,7 +54,7 @@ class LivenessLab(Lab):
         steps = self.code()[2]
         at = self.inputs["step"]
         moves = {"next": at + 1, "previous": at - 1, "end": len(steps), "start": 0,
-                 "round": next((i for i in range(at, len(steps)) if i and steps[i][0] != steps[max(at - 1, 0)][0] and i > at),
+                 "round": next((i + 1 for i in range(at, len(steps)) if steps[i][0] > steps[max(at - 1, 0)][0]),
                                len(steps))}
         if name in moves:
             name, value = "step", moves[name]

@@ -78,7 +78,7 @@ const PARTS = {
       const shapes = part.spans.map(([left, right, kind], i) =>
         svg("rect", { class: `span ${kind}`, x: left, y: 3 + 5 * i, width: Math.max(right - left, 0.6), height: 4 }));
       shapes.push(...part.points.map(([x, real]) => svg("circle", { class: real ? "real" : "extra", cx: x, cy: y, r: 1.1 })));
-      frame.replaceChildren(svg("svg", { class: "numberline", viewBox: `-2 0 104 ${y + 4}`, preserveAspectRatio: "none",
+      frame.replaceChildren(svg("svg", { class: "numberline", viewBox: `-2 0 104 ${y + 4}`,
         role: "img", "aria-label": part.label }, svg("line", { class: "axis", x1: 0, x2: 100, y1: y, y2: y }), ...shapes));
     }
     return { node, update };
@@ -104,6 +104,7 @@ const PARTS = {
     let sent = first.value;
     const apply = () => { if (box.value !== sent) { sent = box.value; act(first.name, box.value); } };
     box.addEventListener("change", apply);
+    box.addEventListener("blur", apply);
     box.addEventListener("keydown", (event) => {
       event.stopPropagation();
       if (event.key === "Enter" && (!many || event.ctrlKey)) { event.preventDefault(); apply(); }
@@ -189,6 +190,7 @@ function render({ model, el }) {
 
   // Elements of inputs that stay are used again, so that the one with the focus keeps it.
   function rebuild(parts, kinds) {
+    const focused = document.activeElement;
     const known = new Map(shapes.map((shape) => [shape.id, shape]));
     let inputs = null;
     const nodes = [];
@@ -204,7 +206,6 @@ function render({ model, el }) {
       }
       return shape;
     });
-    const focused = document.activeElement;
     body.replaceChildren(...nodes);
     if (focused && root.contains(focused) && document.activeElement !== focused) focused.focus();
     signature = kinds;
