@@ -1,10 +1,11 @@
 """How the static analysis judges the recorded programs and the data sets, beside Linux 6.18.
 
-    python tests/parity_fixpoint.py [--match TEXT] [--misses] [--unsafe] [--json FILE]
+    python tests/parity_fixpoint.py [--match TEXT] [--misses] [--unsafe] [--tree LINUX-SOURCE]
 
 Per category: programs that Linux accepts, of those accepted here, refused, not supported; programs that Linux refuses,
 of those accepted here, split into refusals for safety and others (`CAUSES` says which message is which).  `--misses`
-lists the accepted programs that are refused here, `--unsafe` what is accepted here but not by Linux.
+lists the accepted programs that are refused here, `--unsafe` what is accepted here but not by Linux.  `--tree` adds the
+test_verifier tables of a kernel tree, judged by the running kernel.
 
 Reads the recordings named by BPFBENCH_RECORDINGS, or ../shared/data beside the repository.
 """
@@ -25,8 +26,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import bpfbench as bb
-from bpfbench.program.program import Program
+import bpfbench as bb  # noqa: E402
+from bpfbench.program.program import Program  # noqa: E402
 
 # Messages of refusals that are not about safety, and what they are about.
 CAUSES = (
@@ -110,6 +111,32 @@ def data_sets() -> tuple[Counter[tuple[str, str]], list[str], list[str]]:
     return table, misses, unsafe
 
 
+def selftests(tree: str) -> tuple[Counter[tuple[str, str]], list[str], list[str]]:
+    """The kernel's own test programs (of an unpacked tree), judged by the running kernel."""
+    from bpfbench.kernel import selftests as tables
+
+    table: Counter[tuple[str, str]] = Counter()
+    misses: list[str] = []
+    unsafe: list[str] = []
+    for test in tables.read(tree):
+        if test.needs:
+            continue
+        answer = tables.ask_kernel(test)
+        if answer.verdict not in ("accept", "reject"):
+            continue
+        v = bb.verify_static(test.program)
+        verdict = "accept" if v.accepted else "reject" if v.supported else "not supported"
+        table[("selftests", f"linux {answer.verdict}")] += 1
+        table[("selftests", f"{answer.verdict}/{verdict}")] += 1
+        if answer.verdict == "accept" and verdict != "accept":
+            misses.append(f"{test.name}: {v!r}")
+        if answer.verdict == "reject" and verdict == "accept":
+            said = cause(answer.message or "") or "SAFETY"
+            table[("selftests", "unsafe" if said == "SAFETY" else "other cause")] += 1
+            unsafe.append(f"{said:10} {test.name}: {answer.message}")
+    return table, misses, unsafe
+
+
 def show(table: Counter[tuple[str, str]]) -> None:
     heads = ("category", "Linux accepts", "accepted", "refused", "not supported", "share", "Linux refuses", "accepted",
              "of them for safety")
@@ -132,11 +159,17 @@ def main() -> int:
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--unsafe", action="store_true")
     parser.add_argument("--no-datasets", action="store_true")
+    parser.add_argument("--tree", default="", help="an unpacked kernel source tree; the running kernel is asked")
     args = parser.parse_args()
     started = time.time()
     table, misses, unsafe = recorded(args.match)
     if not args.no_datasets and not args.match:
         more = data_sets()
+        table += more[0]
+        misses += more[1]
+        unsafe += more[2]
+    if args.tree:
+        more = selftests(args.tree)
         table += more[0]
         misses += more[1]
         unsafe += more[2]
