@@ -15,7 +15,7 @@ import unicorn
 from unicorn import UcError, arm64_const, x86_const  # type: ignore[attr-defined]
 
 from bpfbench.dynlink import stubs
-from bpfbench.dynlink.engines import Engine
+from bpfbench.dynlink.engines import Engine, give_back
 from bpfbench.dynlink.forms import Loaded
 from bpfbench.dynlink.process import Process
 from bpfbench.errors import BpfbenchError, DynlinkError
@@ -141,7 +141,10 @@ class EmulatedEngine(Engine):
         self.process = process
         self.memory = HostMemory(real=False)
         self.maps = Maps(self.memory)
-        self.emulator = LinkedEmulator(process, target, surroundings(process.program, maps=self.maps, memory=self.memory))
+        runtime = surroundings(process.program, maps=self.maps, memory=self.memory)
+        self.emulator = LinkedEmulator(process, target, runtime)
+        self.memory.removed = self.emulator.uc.mem_unmap
+        give_back(runtime, self.memory)
 
     def run(self, data: bytes | str, ctx: Any) -> Result:
         runtime = surroundings(self.process.program, data, ctx, self.maps, memory=self.memory)
@@ -157,6 +160,7 @@ class EmulatedEngine(Engine):
         result.maps = give(take(runtime.maps), Maps(cpus=runtime.cpus))
         if runtime.context is not None:
             runtime.context.raw = bytearray(runtime.context.raw)
+        give_back(runtime, self.memory)
         return result
 
     def replaced(self, old: Loaded, new: Loaded) -> None:
@@ -174,5 +178,5 @@ class EmulatedEngine(Engine):
 
     def close(self) -> None:
         if self.memory.placed is not None:
-            self.memory.placed = None
+            self.memory.placed = self.memory.removed = None
             self.memory.close()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bpfbench.dynlink.forms import Loaded
 from bpfbench.errors import DynlinkError
+from bpfbench.execute.host_memory import HostMemory
 from bpfbench.execute.snapshot import give, take
 from bpfbench.interp.machine import Result
 from bpfbench.interp.machine import run as interpret
-from bpfbench.interp.runtime import Maps
+from bpfbench.interp.runtime import Maps, Runtime
 from bpfbench.interp.trap import ProgramFault
 from bpfbench.program.program import Program
 
@@ -54,6 +55,15 @@ class InterpEngine(Engine):
         except DynlinkError as error:
             raise ProgramFault("call", str(error)) from None
         return library.executed, library.executed.symbols[symbol]
+
+
+def give_back(runtime: Runtime, memory: HostMemory) -> None:
+    """Unmap what belonged to one run: packet, context, objects.  Maps stay."""
+    regions = [runtime.packet.region] if runtime.packet is not None else []
+    regions += [runtime.context_region] if runtime.context_region is not None else []
+    regions += [found for at in runtime.objects.values() if (found := memory.find(at)) is not None]
+    for region in regions:
+        memory.give_back(region)
 
 
 def make_engine(process: Process, engine: str) -> Engine:

@@ -17,7 +17,7 @@ from typing import Any, Final, final
 
 from bpfbench.dynlink import stubs
 from bpfbench.dynlink.child import Child
-from bpfbench.dynlink.engines import Engine
+from bpfbench.dynlink.engines import Engine, give_back
 from bpfbench.dynlink.forms import Loaded
 from bpfbench.dynlink.module import Module
 from bpfbench.dynlink.process import LinkEvent, Process
@@ -160,6 +160,7 @@ class _Inside:
         self.maps = Maps(self.memory)
         runtime = surroundings(process.program, maps=self.maps, memory=self.memory)
         self.native = LinkedNative(process, runtime, host_target())
+        give_back(runtime, self.memory)
         process.engine = _Nothing(self)
 
     def handle(self, request: tuple[str, Any, Any]) -> tuple[Any, list[LinkEvent], dict[tuple[str, str], str]]:
@@ -177,7 +178,9 @@ class _Inside:
         self.native.renew(runtime)
         r0 = self.native.start()
         trap = self.native.calls.fault
-        return Ended(runtime, 0 if trap is not None else r0, trap)
+        ended = Ended(runtime, 0 if trap is not None else r0, trap)
+        give_back(runtime, self.memory)
+        return ended
 
     def replaced(self, old: Loaded, new: Loaded) -> None:
         native, process = self.native, self.process

@@ -31,6 +31,8 @@ MAX_FRAMES: Final = 8
 MAX_STACK: Final = 512
 ENGINES: Final = ("interp", "native", "emulate:aarch64", "emulate:x86_64")
 Source = str | Path | bytes | Module
+Node = tuple[str, str]                  # module, function
+Chain = tuple[int, list[str]]           # how long, and through which functions
 
 
 @final
@@ -176,25 +178,26 @@ class Process:
 
     def check_chains(self) -> None:
         """The limits of Linux on chains of calls, through everything that is bound."""
-        self._deeper(self.main, self.program.name, [], 0)
+        frames, stack = self._below((self.main, self.program.name), [], {}, {})
+        for limit, longest, what in ((MAX_FRAMES, frames, "frames"), (MAX_STACK, stack, "bytes of stack")):
+            if longest[0] > limit:
+                raise DynlinkError(f"{longest[0]} {what}, more than {limit}: {' -> '.join(longest[1])}", Where())
 
-    def _deeper(self, module: str, name: str, path: list[str], stack: int) -> None:
-        here = f"{module}.{name}"
+    def _below(self, at: Node, path: list[str], frames: dict[Node, Chain], stack: dict[Node, Chain]) -> tuple[Chain, Chain]:
+        """The chains of calls from a function on with most frames and with most stack; each function is asked once."""
+        here = f"{at[0]}.{at[1]}"
         if here in path:
             raise DynlinkError(f"recursion between modules: {' -> '.join([*path[path.index(here):], here])}", Where())
-        path = [*path, here]
-        function = self.modules[module].functions[name]
-        stack += function.stack
-        if len(path) > MAX_FRAMES:
-            raise DynlinkError(f"more than {MAX_FRAMES} frames: {' -> '.join(path)}", Where())
-        if stack > MAX_STACK:
-            raise DynlinkError(f"{stack} bytes of stack, more than {MAX_STACK}: {' -> '.join(path)}", Where())
-        for callee in sorted(function.calls):
-            self._deeper(module, callee, path, stack)
-        for symbol in sorted(function.imports):
-            library = self.bound.get((module, symbol))
-            if library is not None:
-                self._deeper(library, symbol, path, stack)
+        if at not in frames:
+            function = self.modules[at[0]].functions[at[1]]
+            callees = [(at[0], name) for name in sorted(function.calls)]
+            callees += [(self.bound[at[0], name], name) for name in sorted(function.imports) if (at[0], name) in self.bound]
+            found = [self._below(callee, [*path, here], frames, stack) for callee in callees]
+            most = max((f for f, _ in found), default=(0, []), key=_length)
+            deepest = max((s for _, s in found), default=(0, []), key=_length)
+            frames[at] = most[0] + 1, [here, *most[1]]
+            stack[at] = deepest[0] + function.stack, [here, *deepest[1]]
+        return frames[at], stack[at]
 
     # -- running and replacing ------------------------------------------------------------------------------------------
 
@@ -261,6 +264,10 @@ class Process:
 
     def __repr__(self) -> str:
         return f"Process({', '.join(loaded.module.title for loaded in self.modules.values())})"
+
+
+def _length(chain: Chain) -> int:
+    return chain[0]
 
 
 def _module(source: Source) -> Module:

@@ -13,6 +13,7 @@ from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
 from bpfbench.elf.btf_c import declare
 from bpfbench.elf.btf_types import BtfType
+from bpfbench.elf.elf import printable
 
 
 def prototype_text(btf: Btf, id: int) -> str:
@@ -24,42 +25,40 @@ def prototype_text(btf: Btf, id: int) -> str:
     'int zero(void)'
     """
     t = btf.type(id)
-    return declare(btf, t.type, t.name)
+    return printable(" ".join(declare(btf, t.type, t.name).split()))
 
 
-def same_type(one: Btf, id: int, two: Btf, other: int, pairs: set[tuple[int, int]] | None = None) -> bool:
+def same_type(one: Btf, id: int, two: Btf, other: int) -> bool:
     """Do two types of two sets mean the same?  Circles are followed once."""
-    id, other = one.resolve(id), two.resolve(other)
-    pairs = set() if pairs is None else pairs
-    if (id, other) in pairs or (not id and not other):
-        return True
-    pairs.add((id, other))
-    a, c = one.type(id), two.type(other)
+    seen: set[tuple[int, int]] = set()
+    open_ = [(id, other)]
+    while open_:
+        x, y = open_.pop()
+        pair = one.resolve(x), two.resolve(y)
+        if pair in seen or pair == (0, 0):
+            continue
+        seen.add(pair)
+        inside = _inside(one.type(pair[0]), two.type(pair[1]))
+        if inside is None:
+            return False
+        open_ += inside
+    return True
+
+
+def _inside(a: BtfType, c: BtfType) -> list[tuple[int, int]] | None:
+    """None if two types differ by themselves, else the pairs of types inside of them that must be the same, too."""
     if a.kind != c.kind or a.name != c.name and a.kind not in (b.FUNC_PROTO, b.PTR, b.ARRAY):
-        return False
-    if (a.encoding, a.bits, a.nelems, len(a.members), len(a.params)) != (
-            c.encoding, c.bits, c.nelems, len(c.members), len(c.params)):
-        return False
+        return None
+    if (a.encoding, a.bits, a.nelems, len(a.params)) != (c.encoding, c.bits, c.nelems, len(c.params)):
+        return None
     if not b.KINDS[a.kind][3] and a.size != c.size:
-        return False
+        return None
     if [(m.name, m.offset, m.bits) for m in a.members] != [(m.name, m.offset, m.bits) for m in c.members]:
-        return False
+        return None
     if [(v.name, v.value) for v in a.values] != [(v.name, v.value) for v in c.values]:
-        return False
+        return None
     inside = [(m.type, n.type) for m, n in zip(a.members, c.members)]
     inside += [(p.type, q.type) for p, q in zip(a.params, c.params)]
     if b.KINDS[a.kind][3] or a.kind == b.ARRAY:
         inside.append((a.type, c.type))
-    return all(same_type(one, x, two, y, pairs) for x, y in inside)
-
-
-def takes_context(btf: Btf, proto: BtfType) -> bool:
-    """Has the function a parameter that may be a program's context (a pointer to one of the context structures)?"""
-    from bpfbench.verifier.value_types import CONTEXTS
-
-    for param in proto.params:
-        t = btf.type(btf.resolve(param.type))
-        if t.kind == b.PTR and t.type:
-            if btf.type(t.type).name in CONTEXTS or btf.type(btf.resolve(t.type)).name in CONTEXTS:
-                return True
-    return False
+    return inside

@@ -43,6 +43,8 @@ DROPPED: Final = (".debug", ".rel", ".BTF", ".llvm_", ".comment", ".eh_frame")
 EXTERN_SECTIONS: Final = (".ksyms", ".kconfig")
 NUMBERED: Final = 0xFF00                                        # section numbers above name no section
 CALL: Final = 0x85
+MAX_SECTION: Final = 1 << 28
+MAX_ALIGN: Final = 1 << 12
 
 
 @final
@@ -139,6 +141,12 @@ class StaticLinker:
                                        elf.at(s, 0))
                 placed[s.index] = known, 0
                 continue
+            if s.type not in ("PROGBITS", "NOBITS"):
+                raise DynlinkError(f"section of type {s.type}", elf.at(s, 0))
+            if s.align & (s.align - 1) or s.align > MAX_ALIGN:
+                raise DynlinkError(f"section with alignment {s.align}", elf.at(s, 0))
+            if s.size + (known.size if known is not None else 0) > MAX_SECTION:
+                raise DynlinkError(f"{s.size} bytes more than linking takes", elf.at(s, 0))
             if known is None:
                 known = self.sections[s.name] = Joined(s)
             elif (known.flags ^ s.flags) & 4:
@@ -230,6 +238,9 @@ class StaticLinker:
                     symbol = names.get(part.type(v.type).name)
                     inside = symbol is not None and home is not None and symbol.section == home.index
                     offset = symbol.value if inside and symbol is not None else v.offset
+                    if base + offset >= 1 << 32:
+                        raise DynlinkError(f"'{part.type(v.type).name}' at {offset:#x} lies outside its section",
+                                           Where(file=elf.file, section=t.name))
                     self.variables.setdefault(t.name, []).append((moved[v.type], base + offset, v.size))
         ext = elf.section(".BTF.ext")
         if ext is not None and ext.raw:
@@ -238,6 +249,16 @@ class StaticLinker:
     def _tables(self, ext: BtfExt, part: Btf, moved: dict[int, int], elf: ElfFile,
                 placed: dict[int, tuple[Joined, int]]) -> None:
         starts = {elf.sections[i].name: shift for i, (_, shift) in placed.items()}
+        where = Where(file=elf.file, section=".BTF.ext")
+        about = [(name, at, id) for name, rows in ext.functions.items() for at, id in rows]
+        about += [(name, line.offset, 0) for name, rows in ext.lines.items() for line in rows]
+        about += [(name, r.offset, r.type) for name, rows in ext.relocations.items() for r in rows]
+        for name, offset, id in about:
+            home = elf.section(name)
+            if name not in starts or home is None or not home.is_code:
+                raise DynlinkError(f"a table about section {name!r}, which is no code", where)
+            if offset >= home.size or id not in moved:
+                raise DynlinkError(f"an entry for byte {offset:#x} of {name} and type {id}: out of range", where)
         for name, functions in ext.functions.items():
             self.functions.setdefault(name, []).extend((at + starts[name], moved[id]) for at, id in functions)
         for name, lines in ext.lines.items():

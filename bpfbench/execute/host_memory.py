@@ -46,12 +46,19 @@ class HostMemory(Memory):
         self.next = FIRST
         self.mapped: list[tuple[int, int, int]] = []
         self.placed: Placed | None = None
+        self.removed: Callable[[int, int], None] | None = None      # told of pages given back: (address, size)
+        self.freed: list[tuple[int, int]] = []
 
     def place(self, size: int) -> tuple[int, Buffer]:
         room = max(size + PAGE - 1 & ~(PAGE - 1), PAGE)
+        end = self.next
+        again = next((one for one in self.freed if one[1] == room), None)
+        if again is not None:
+            self.freed.remove(again)
+            self.next = again[0]
         host = self._map(room)
         address = self.next
-        self.next += room + PAGE
+        self.next = max(end, address + room + PAGE)
         self.mapped.append((address, room, host))
         if self.placed is not None:
             self.placed(address, room, host)
@@ -83,6 +90,17 @@ class HostMemory(Memory):
             view.raw = region.buf
         return region
 
+    def give_back(self, region: Region) -> None:
+        """Unmap a region that no run needs any more; its addresses may be used again."""
+        self.drop(region)
+        for index, (address, room, host) in enumerate(self.mapped):
+            if address <= region.base < address + room:
+                if self.removed is not None:
+                    self.removed(address, room)
+                del self.mapped[index]
+                self.freed.append((address, room))
+                libc.munmap(host, room)
+                return
 
     def find(self, addr: int) -> Region | None:
         """As in `Memory`; an address in the page behind or before a region belongs to it as well."""

@@ -13,6 +13,7 @@ import bpfbench as bb
 from bpfbench.cli import main
 from bpfbench.dynlink import ENGINES, Module, Process, link_static, start
 from bpfbench.dynlink.child import Child
+from bpfbench.dynlink.emulated import EmulatedEngine
 from bpfbench.errors import DynlinkError, ExecuteError, UsageError
 from tests.dynlink.conftest import udp
 
@@ -91,6 +92,40 @@ def test_stubs_are_patched_and_never_writable_and_executable(libraries: Path, en
         assert len(patches) == 4
         if engine == "native":
             assert all(e.text.endswith("(r-x rw- r-x)") for e in patches)
+
+
+def test_memory_of_a_run_is_given_back(libraries: Path) -> None:
+    with meter(libraries, "emulate:aarch64") as process:
+        assert isinstance(process.engine, EmulatedEngine)
+        memory = process.engine.memory
+        process.run(udp())
+        before = len(memory.mapped), memory.next
+        for _ in range(20):
+            process.run(udp())
+        assert (len(memory.mapped), memory.next) == before
+
+
+CALLBACK = """BPF_LIBRARY("sums 1.0");
+static long add(__u32 i, __u64 *sum) { *sum += i; return 0; }
+__noinline __u64 sum_below(__u32 n) { __u64 sum = 0; bpf_loop(n, add, &sum, 0); return sum; }
+"""
+
+
+@LAZY
+@ON_ENGINES
+def test_callbacks_inside_a_library(compiled: Compile, engine: str, lazy: bool) -> None:
+    user = compiled("__u64 sum_below(__u32 n);\n"
+                    'SEC("xdp") int prog(void *ctx) { return sum_below(5) * 100 + sum_below(3); }\n' + LICENSE)
+    with start(user, [compiled(CALLBACK + LICENSE)], engine, lazy) as process:
+        assert [process.run(udp()).r0 for _ in range(3)] == [1003] * 3
+
+
+def test_the_address_of_an_import_is_refused(compiled: Compile) -> None:
+    user = compiled("int there(int x);\n"
+                    'SEC("xdp") int prog(void *ctx) { return bpf_loop(3, (void *)there, 0, 0); }\n' + LICENSE)
+    library = compiled('BPF_LIBRARY("one 1.0");\n__noinline int there(int x) { return x; }\n' + LICENSE)
+    with pytest.raises(bb.BpfbenchError):
+        start(user, [library])
 
 
 # -- verification --------------------------------------------------------------------------------------------------------
@@ -208,7 +243,7 @@ __noinline int f%d(int x) { volatile char room[%d]; room[x & 7] = x; return room
 
 
 @pytest.mark.parametrize(("depth", "room", "message"), [
-    (8, 16, "more than 8 frames: module.prog -> l0.f0"), (4, 160, "bytes of stack, more than 512"),
+    (8, 16, "9 frames, more than 8: module.prog -> l0.f0"), (4, 160, "bytes of stack, more than 512: module.prog -> l0"),
 ])  # fmt: skip
 def test_limits_hold_across_modules(compiled: Compile, depth: int, room: int, message: str) -> None:
     libraries = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from bpfbench.dynlink import link_static
 from bpfbench.dynlink.merge_btf import deduplicate
 from bpfbench.elf.btf import Btf
 from bpfbench.elf.btf_types import FUNC, INT, PTR, STRUCT, BtfType, Member
+from bpfbench.elf.elf import ElfFile
+from bpfbench.elf.writer import rewrite
 from bpfbench.errors import DynlinkError
 from tests.dynlink.conftest import NAMES, udp
 
@@ -181,6 +184,20 @@ def test_circles_of_types_are_one() -> None:
 def test_what_is_no_object_is_one_clear_error(damage: bytes) -> None:
     with pytest.raises(bb.BpfbenchError, match="broken.o"):
         link_static([damage], names=["broken.o"])
+
+
+def test_damaged_objects_are_one_clear_error_or_none(libraries: Path) -> None:
+    """Bytes changed at random: it links, or one error of the package names the object; nothing else happens."""
+    rng = random.Random(7)
+    raws = [rewrite(ElfFile((libraries / f"{name}.o").read_bytes(), name)) for name in NAMES]
+    for _ in range(150):
+        damaged = bytearray(raws[1])
+        for _ in range(rng.choice((1, 2, 4))):
+            damaged[rng.randrange(len(damaged))] = rng.choice((0, 1, 255, rng.randrange(256)))
+        try:
+            bb.load(link_static([raws[0], bytes(damaged), *raws[2:]], names=NAMES))
+        except bb.BpfbenchError as error:
+            assert "\n" not in str(error)
 
 
 def test_the_command(libraries: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
