@@ -61,11 +61,14 @@ def cfg(prog: Program) -> Any:
 
 
 def verify(prog: Program, kernel: str = "linux-6.18", privileged: bool = True, trace: bool = False,
-           without: tuple[str, ...] = ()) -> Any:  # fmt: skip
-    """Walk the program as that kernel's verifier does; returns a `Verification`, also for a rejected program."""
+           without: tuple[str, ...] = (), kernel_btf: Any = None) -> Any:  # fmt: skip
+    """Walk the program as that kernel's verifier does; returns a `Verification`, also for a rejected program.
+
+    `kernel_btf` (a path, bytes or a `Btf`) names the types that calls of kernel functions refer to.
+    """
     from bpfbench.verifier.verification import verify as walk
 
-    return walk(prog, kernel=kernel, privileged=privileged, trace=trace, without=without)
+    return walk(prog, kernel=kernel, privileged=privileged, trace=trace, without=without, kernel_btf=kernel_btf)
 
 
 def verify_static(prog: Program, privileged: bool = True, beyond: tuple[str, ...] = ()) -> Any:

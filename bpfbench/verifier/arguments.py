@@ -234,8 +234,8 @@ def _special(w: Walk, r: int, reg: RegState, kind: int, flags: int, call: Call) 
         raise w.refuse(f"Helper has invalid btf_id in R{r}")
 
 
-def dynamic_pointer(w: Walk, r: int, reg: RegState, flags: int) -> None:
-    """An argument that is a dynamic pointer (`process_dynptr_func`)."""
+def dynamic_pointer(w: Walk, r: int, reg: RegState, flags: int, made: str = "", clone_ref: int = 0) -> None:
+    """An argument that is a dynamic pointer, of type `made` when the call makes it (`process_dynptr_func`)."""
     if reg.kind not in (rs.STACK, rs.DYNPTR):
         raise w.refuse(f"arg#{r - 1} expected pointer to stack or const struct bpf_dynptr", EINVAL)
     wanted = "ringbuf" if flags & hp.DYNPTR_RINGBUF else "local" if flags & hp.DYNPTR_LOCAL else ""
@@ -246,7 +246,7 @@ def dynamic_pointer(w: Walk, r: int, reg: RegState, flags: int) -> None:
 
         for i in (0, 8):
             access(w, r, i, 8, True, -1, False, False)
-        dynptr.make(w, w.state.frames[-1].regs[r], wanted)
+        dynptr.make(w, w.state.frames[-1].regs[r], made or wanted, clone_ref)
         return
     if reg.kind == rs.DYNPTR and not flags & hp.RDONLY:
         raise w.refuse("cannot pass pointer to const bpf_dynptr, the helper mutates it", EINVAL)

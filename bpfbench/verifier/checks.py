@@ -86,6 +86,9 @@ def _kernel_function(w: Walk, pc: int, type_id: int, off: int) -> None:
     if off:
         w.say("kfunc offset > 0 without fd_array is invalid")
         raise w.refuse("failed to find BTF for kernel function", EPROTO)
+    from bpfbench.verifier.kfunc_calls import add
+
+    add(w, pc, type_id)
 
 
 def check_jumps(w: Walk, code: list[Slot]) -> None:
@@ -182,10 +185,10 @@ def _map_load(w: Walk, code: list[Slot], pc: int, used: dict[int, MapView]) -> N
     _, _, src, _, imm = code[pc]
     imm2 = code[pc + 1][4]
     if src == 3:
-        from bpfbench.errors import VerifierError, Where
+        from bpfbench.verifier.kernel_variables import find
 
-        raise VerifierError("not supported: address of a kernel variable needs the kernel's type information",
-                            Where(pc=pc))
+        find(w, pc, imm, imm2)
+        return
     if src not in (2, 6) and not (src in (1, 5) and imm2 == 0):
         raise w.refuse("unrecognized bpf_ld_imm64 insn", EINVAL)
     if src in (5, 6):
@@ -373,6 +376,8 @@ def call_arguments(w: Walk, code: list[Slot]) -> dict[int, int]:
             proto = hp.proto(imm, w.prog.type, w.prog.attach_type, w.k.version, w.bpf_capable, w.perfmon)
             if proto is not None:
                 out[pc] = len(proto.args)
+        elif op == CALL and src == 2 and pc in w.kfuncs:
+            out[pc] = len(w.kfuncs[pc].args)
     return out
 
 
@@ -386,16 +391,30 @@ def fastcall_patterns(w: Walk, code: list[Slot]) -> None:
             if op == 0x7B and dst == 10:
                 lowest = min(lowest, off)
         for pc in range(sub.start, end):
-            if code[pc][0] == CALL and code[pc][2] == 0:
+            if code[pc][0] == CALL and code[pc][2] in (0, 2):
                 _fastcall_at(w, code, sub, pc, lowest)
 
 
+def _call_summary(w: Walk, pc: int, src: int, imm: int) -> tuple[int, bool, bool] | None:
+    """(arguments, gives nothing, clobbers few registers) of the call, None when unknown (`get_call_summary`)."""
+    if src == 0:
+        proto = hp.proto(imm, w.prog.type, w.prog.attach_type, w.k.version, w.bpf_capable, w.perfmon)
+        return (len(proto.args), proto.ret == hp.RET_VOID, proto.fastcall) if proto is not None else None
+    func = w.kfuncs.get(pc)
+    if func is None:
+        return None
+    from bpfbench.verifier.kfunc_calls import FASTCALL
+
+    return len(func.args), func.ret == "void", func.name in FASTCALL
+
+
 def _fastcall_at(w: Walk, code: list[Slot], sub: Subprog, pc: int, lowest: int) -> None:
-    proto = hp.proto(code[pc][4], w.prog.type, w.prog.attach_type, w.k.version, w.bpf_capable, w.perfmon)
-    if proto is None:
+    summary = _call_summary(w, pc, code[pc][2], code[pc][4])
+    if summary is None:
         return
-    clobbered = (1 << (len(proto.args) + 1)) - 1
-    if proto.ret == hp.RET_VOID:
+    count, nothing, fastcall = summary
+    clobbered = (1 << (count + 1)) - 1
+    if nothing:
         clobbered &= ~1
     expected = ~clobbered & 0b111111
     i, off = 1, lowest
@@ -414,6 +433,6 @@ def _fastcall_at(w: Walk, code: list[Slot], sub: Subprog, pc: int, lowest: int) 
         off += 8
     if i == 1:
         return
-    if proto.fastcall:
+    if fastcall:
         w.aux[pc].fastcall_spills = i - 1
     sub.fastcall_off = min(sub.fastcall_off, off)

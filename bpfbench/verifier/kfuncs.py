@@ -133,14 +133,15 @@ class KfuncArg:
     """One argument: `name` in C, `kind` (scalar or pointer), `struct` it points to, `size` in bytes of what it points
     to or is (0: unknown), `suffix` of the name ("__sz", … or "")."""
 
-    __slots__ = ("name", "kind", "struct", "size", "suffix")
+    __slots__ = ("name", "kind", "struct", "size", "suffix", "target")
 
-    def __init__(self, name: str, kind: str, struct: str, size: int, suffix: str) -> None:
+    def __init__(self, name: str, kind: str, struct: str, size: int, suffix: str, target: int = 0) -> None:
         self.name = name
         self.kind = kind
         self.struct = struct
         self.size = size
         self.suffix = suffix
+        self.target = target            # type pointed to, without qualifiers; 0: void, or no pointer
 
     @property
     def maybe_null(self) -> bool:
@@ -152,16 +153,18 @@ class KfuncArg:
 
 @final
 class Kfunc:
-    """A kernel function: `name`, BTF `id`, `ret` (scalar, pointer, void) and `ret_struct`, `args`, `flags`."""
+    """A kernel function: `name`, BTF `id`, `ret` (scalar, pointer, void) with `ret_struct` and `ret_size` in bytes of
+    what it returns or points to, `args`, `flags`."""
 
-    __slots__ = ("name", "id", "ret", "ret_struct", "args", "flags")
+    __slots__ = ("name", "id", "ret", "ret_struct", "ret_size", "args", "flags")
 
     def __init__(self, name: str, id: int, ret: str, ret_struct: str, args: list[KfuncArg],
-                 flags: frozenset[str]) -> None:
+                 flags: frozenset[str], ret_size: int = 0) -> None:
         self.name = name
         self.id = id
         self.ret = ret
         self.ret_struct = ret_struct
+        self.ret_size = ret_size
         self.args = args
         self.flags = flags
 
@@ -176,8 +179,8 @@ def prototype(btf: Btf, id: int) -> Kfunc:
         raise BtfError(f"kernel btf_id {id} is not a function")
     proto = btf.type(function.type)
     args = [_argument(btf, param.name, param.type) for param in proto.params if param.type]
-    ret, struct, _ = _type(btf, proto.type)
-    return Kfunc(function.name, id, ret, struct, args, frozenset(FLAGS.get(function.name, "").split()))
+    ret, struct, size = _type(btf, proto.type)
+    return Kfunc(function.name, id, ret, struct, args, frozenset(FLAGS.get(function.name, "").split()), size)
 
 
 def named(btf: Btf, name: str) -> Kfunc | None:
@@ -199,7 +202,9 @@ def available(name: str, prog_type: str, version: tuple[int, int] = (6, 18)) -> 
 def _argument(btf: Btf, name: str, type: int) -> KfuncArg:
     kind, struct, size = _type(btf, type)
     suffix = next((s for s in _SUFFIXES if name.endswith(s)), "")
-    return KfuncArg(name, kind, struct, size, suffix)
+    t = btf.type(btf.resolve(type))
+    target = btf.resolve(t.type) if t.kind == PTR and t.type else 0
+    return KfuncArg(name, kind, struct, size, suffix, target)
 
 
 def _type(btf: Btf, id: int) -> tuple[str, str, int]:

@@ -144,7 +144,10 @@ def _being_walked(w: Walk, pc: int, old: State, state: State) -> int:
         return _THROTTLE
     if aux.iter_next:
         if Comparison(w, RANGE).states(old, state):
-            return _HIT
+            from bpfbench.verifier.iterators import active_at
+
+            if active_at(state, state.frames[-1].regs[1]):
+                return _HIT
         return _THROTTLE
     if aux.checkpoint and not aux.calls_callback and w.insns[pc] is not None and _is_may_goto(w, pc):
         if old.may_goto != state.may_goto and Comparison(w, RANGE).states(old, state):

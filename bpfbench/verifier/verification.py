@@ -12,8 +12,9 @@ asked for, by walking once more with a recorder, which is exact because the walk
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
+from bpfbench.elf.btf import Btf
 from bpfbench.errors import VerifierError
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
@@ -25,7 +26,9 @@ from bpfbench.verifier import checks, progtypes
 from bpfbench.verifier.depth import check_stack_depth
 from bpfbench.verifier.features import Features, features
 from bpfbench.verifier.helpers import TAIL_CALL
+from bpfbench.verifier.kernel_btf import BtfGiven, needs_btf, open_btf
 from bpfbench.verifier.kfunc_calls import check_eliminated
+from bpfbench.verifier.kfuncs import Kfunc
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer, Recorder
 from bpfbench.verifier.trail import Decision, Trail
@@ -40,13 +43,18 @@ if TYPE_CHECKING:
 class Request:
     """What is to be verified, and how: enough to walk again."""
 
-    __slots__ = ("program", "kernel", "privileged", "without")
+    __slots__ = ("program", "kernel", "privileged", "without", "btf")
 
-    def __init__(self, program: Program, kernel: str, privileged: bool, without: tuple[str, ...]) -> None:
+    def __init__(self, program: Program, kernel: str, privileged: bool, without: tuple[str, ...],
+                 btf: Btf | None = None) -> None:
         self.program = program
         self.kernel = kernel
         self.privileged = privileged
         self.without = without
+        self.btf = btf
+
+
+INTERRUPTED: Final = "interrupted"      # the rule of a walk that was ended from outside, as a signal ends the kernel's
 
 
 @final
@@ -191,29 +199,38 @@ class Verification:
 
 
 def verify(prog: Program, kernel: str = "linux-6.18", privileged: bool = True, trace: bool = False,
-           without: tuple[str, ...] = (), observer: Observer | None = None) -> Verification:
+           without: tuple[str, ...] = (), observer: Observer | None = None,
+           kernel_btf: BtfGiven = None, keep: bool = False) -> Verification:
     """Verify a program as the named kernel would.
 
     `privileged=False` is a process without CAP_PERFMON (pointers must not leak, speculative paths count);
     `without` switches algorithms off by name (features.py); an `observer` is told everything instead of the recorder that
-    `trace` means.  Raises VerifierError only for what is not supported.
+    `trace` means.  `kernel_btf` are the types of that kernel (a `Btf`, bytes, or a path), which calls of kernel
+    functions are named by; not named, those of the running kernel are taken if it is of that release (kernel_btf.py).
+    A KeyboardInterrupt ends the walk; with `keep` what was found until then is returned, refused by the rule
+    "interrupted".  Raises VerifierError only for what is not supported, BtfError for types that cannot be read.
     """
-    request = Request(prog, kernel, privileged, tuple(without))
+    btf = None
+    if kernel_btf is not None or needs_btf(prog):
+        btf = open_btf(kernel_btf, features(kernel, tuple(without)).version)
+    request = Request(prog, kernel, privileged, tuple(without), btf)
     recorder = Recorder() if trace and observer is None else None
     frozen = gc.isenabled()
     if frozen:
         gc.disable()
     try:
-        w, rejection = _run(request, None, observer or recorder)
+        w, rejection = _run(request, None, observer or recorder, keep)
     finally:
         if frozen:
             gc.enable()
     return Verification(request, w, rejection, recorder.trace if recorder is not None else None)
 
 
-def _run(request: Request, log: Log | None, observer: Observer | None) -> tuple[Walk, Rejection | None]:
+def _run(request: Request, log: Log | None, observer: Observer | None,
+         keep: bool = False) -> tuple[Walk, Rejection | None]:
     k = features(request.kernel, request.without)
     w = Walk(request.program, k, request.privileged, log, observer)
+    w.btf = request.btf
     rejection: Rejection | None = None
     walking = [False]
     try:
@@ -222,6 +239,11 @@ def _run(request: Request, log: Log | None, observer: Observer | None) -> tuple[
         rejection = _rejection(w, no.errno, walking[0], request)
         if observer is not None:
             observer.reject(w.processed, w.pc, rejection.message, w.state if w.state.frames else None)
+    except KeyboardInterrupt:
+        if not keep:
+            raise
+        said = f"interrupted after {w.processed} instructions, with {len(w.pending)} paths waiting"
+        rejection = Rejection(INTERRUPTED, "EAGAIN", said, [said], w.pc, None, [])
     except RecursionError as deep:
         raise VerifierError("not supported: nesting too deep for the path walk") from deep
     if log is not None and walking[0] is not None:
@@ -266,7 +288,7 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
     w.postorder, begins = postorder(insns, starts)
     for sub, at in zip(w.subprogs, begins, strict=True):
         sub.post_start = at
-    w.insn_text = texts(prog) if w.log is not None else []
+    w.insn_text = texts(prog, w.kfuncs) if w.log is not None else []
     if k.scc:
         callbacks = {pc for pc, a in enumerate(w.aux) if a.calls_callback and k.callback_loops}
         for pc, number in enumerate(components(insns, callbacks)):
@@ -333,14 +355,17 @@ def _may_load(w: Walk) -> None:
         raise Refuse(1)
 
 
-def texts(prog: Program) -> list[str]:
+def texts(prog: Program, kernel_functions: dict[int, Kfunc] | None = None) -> list[str]:
     """The text of every instruction as the log prints it."""
     out: list[str] = []
-    for insn in prog.insns:
+    for pc, insn in enumerate(prog.insns):
         if insn is None:
             out.append("")
         elif insn.kind == ops.LDDW and insn.op.fn in (ops.MAP_FD, ops.MAP_VALUE):
             out.append(f"(18) r{insn.dst} = map[{insn.imm}]+{insn.imm2}")
+        elif insn.kind == ops.CALL_KFUNC:
+            func = (kernel_functions or {}).get(pc)
+            out.append(f"(85) call {func.name if func is not None else 'kernel-function'}#{insn.imm}")
         elif insn.kind == ops.LDDW and insn.op.fn == ops.FUNC:
             out.append(f"(18) r{insn.dst} = {insn.imm & 0xFFFFFFFF | (insn.imm2 & 0xFFFFFFFF) << 32:#x}")
         else:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from bpfbench.elf.btf import Btf
 from bpfbench.isa.insn import Instruction
 from bpfbench.program.program import Program
 from bpfbench.verifier.features import Features
+from bpfbench.verifier.kfuncs import Kfunc
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer
 from bpfbench.verifier.regstate import SCALAR, UNKNOWN_NUMBER, UNKNOWN_PRECISE, MapView, RegState, kind_text
@@ -139,7 +141,7 @@ class Walk:
         "scratched_slots", "hist_open", "explore_alu_limits", "insn_text", "postorder", "scc_visits", "backedges",
         "live_stack", "longest_mark_read", "seen_direct_write", "max_pkt_offset", "changes_pkt", "func_info",
         "funcs_static", "unknown_reg", "checkpoint_count", "pass_count", "partial", "kfuncs", "bt_frames", "exc_cb",
-        "cgroup_storage", "cpus", "line_shown", "just_kept",
+        "cgroup_storage", "cpus", "line_shown", "just_kept", "btf",
     )  # fmt: skip
 
     def __init__(self, prog: Program, k: Features, privileged: bool, log: Log | None,
@@ -199,7 +201,8 @@ class Walk:
         self.checkpoint_count = 0
         self.pass_count = 0
         self.partial = ""
-        self.kfuncs: dict[int, str] = {}
+        self.kfuncs: dict[int, Kfunc] = {}              # the kernel functions called, by pc
+        self.btf: Btf | None = None                     # the kernel's types
         self.bt_frames: list[int] = []
         self.exc_cb = 0
         self.cgroup_storage: dict[str, int] = {}

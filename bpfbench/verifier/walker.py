@@ -281,6 +281,10 @@ def _wide_load(w: Walk, insn: Instruction) -> None:
         if number == 0:
             raise w.refuse("callback function cannot be the main program", EINVAL)
         regs[insn.dst] = RegState(rs.FUNC, ZERO, subprog=number)
+    elif fn == ops.BTF_ID:
+        from bpfbench.verifier.kernel_variables import address
+
+        regs[insn.dst] = address(w, insn.imm)
     else:
         m, at = w.lddw_map[w.pc]
         if fn in (ops.MAP_VALUE, ops.MAP_IDX_VALUE):
