@@ -50,6 +50,8 @@ def _verifier_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--kernel", default=DEFAULT, help=f"whose verifier ({DEFAULT})")
     command.add_argument("--unprivileged", action="store_true", help="without CAP_PERFMON: pointer leaks are refused")
     command.add_argument("--without", default="", metavar="NAMES", help="switch analyses off, e.g. pruning,precision")
+    command.add_argument("--btf", metavar="FILE", help="the kernel's types, which calls of kernel functions refer to "
+                         "(default: those of the running kernel, if it is the one of --kernel)")
 
 
 def _without(args: argparse.Namespace) -> tuple[str, ...]:
@@ -75,7 +77,8 @@ def _verify(args: argparse.Namespace, prog: Program) -> Any:
         if not state:
             raise UsageError(f"no live kernel to ask: {state.reason}")
         return bb.kernel.verify(prog, log_level=args.log, privileged=not args.unprivileged)
-    return bb.verify(prog, args.kernel, not args.unprivileged, trace=args.log > 0, without=_without(args))
+    return bb.verify(prog, args.kernel, not args.unprivileged, trace=args.log > 0, without=_without(args),
+                     kernel_btf=args.btf)
 
 
 def verify_files(args: argparse.Namespace) -> int:
@@ -151,7 +154,7 @@ def explain_files(args: argparse.Namespace) -> int:
         return explain_log(args, text)
     status = 0
     for prog in programs(args):
-        v = bb.verify(prog, args.kernel, not args.unprivileged, without=_without(args))
+        v = bb.verify(prog, args.kernel, not args.unprivileged, without=_without(args), kernel_btf=args.btf)
         status |= 0 if v.accepted else 1
         explanation = v.explain()
         if args.json:
