@@ -72,8 +72,8 @@ def loops(n: int) -> str:
 
 def calls(n: int) -> str:
     body = "\n".join(f"r1 = r8\nr1 &= {(1 << i % 6) - 1}\ncall F{i % 4}\nr7 += r0" for i in range(n))
-    functions = "\n".join(f"F{i}:\nr0 = r1\nif r0 > {i + 3} goto G{i}\nr0 += {i}\nexit\nG{i}:\nr0 = {i}\nexit" for i in range(4))
-    return HEAD + body + USE + functions
+    functions = [f"F{i}:\nr0 = r1\nif r0 > {i + 3} goto G{i}\nr0 += {i}\nexit\nG{i}:\nr0 = {i}\nexit" for i in range(4)]
+    return HEAD + body + USE + "\n".join(functions)
 
 
 def straight(n: int) -> str:

@@ -4,8 +4,8 @@ Where the path walk (`verifier/`) executes paths, this one computes *invariants*
 led there, as the least solution of equations between blocks.
 
     values   numbers and pointers          cells     the stack            zones      differences of numbers
-    state    all of it, joins              widening  thresholds           wto        the order of blocks
-    step     one block                     iterate   until it is stable   verify     the verdict
+    state    all of it                     covers, joins  the order       widening   thresholds
+    step     one block                     wto, iterate   until stable    verify     the verdict
 
 It shares with `verifier/` what is no walk: the number domain (tnum, scalar, bounds, refine, transfer) and the tables of
 contexts, helpers, program types and value types; nothing else (tests/test_layers.py).

@@ -17,6 +17,7 @@ from typing import Final
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.arithmetic import DEDUCE, RULES
 from bpfbench.fixpoint.context import Analysis
+from bpfbench.fixpoint.memory import name
 from bpfbench.fixpoint.state import State, symbol_range
 from bpfbench.fixpoint.values import ANON, META_LENGTH, NUMBER, ZERO, Value, constant, length_symbol
 from bpfbench.isa import ops
@@ -39,6 +40,8 @@ def assume(w: Analysis, state: State, insn: Instruction, taken: bool) -> bool:
     fn = insn.op.fn if taken else refine.NEGATE[insn.op.fn]
     low = insn.kind == ops.JMP32
     if a.kind == NUMBER and b.kind == NUMBER:
+        if not insn.op.imm and not low:
+            a, b = name(w, state, insn.dst), name(w, state, insn.src)       # so that their difference can be noted
         return _numbers(w, state, insn, a, b, fn, low)
     if low:
         return True

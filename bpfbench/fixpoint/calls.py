@@ -21,9 +21,11 @@ from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint import widening
 from bpfbench.fixpoint.arguments import Call, use
 from bpfbench.fixpoint.context import VERSION, Analysis, Prototype
+from bpfbench.fixpoint.covers import covers
 from bpfbench.fixpoint.failures import Refused
 from bpfbench.fixpoint.helpers import forget_packet
-from bpfbench.fixpoint.state import ASYNC, CALLBACK, GLOBAL, MAIN, PLAIN, Frame, State, covers, join_states
+from bpfbench.fixpoint.joins import join_states
+from bpfbench.fixpoint.state import ASYNC, CALLBACK, GLOBAL, MAIN, PLAIN, Frame, State
 from bpfbench.fixpoint.values import ANON, ANY_NUMBER, NO_VALUE, NOTHING, NUMBER, Value, constant, pointer
 from bpfbench.verifier import progtypes
 from bpfbench.verifier.scalar import s64

@@ -24,8 +24,10 @@ from typing import Final, final
 
 from bpfbench.fixpoint.arithmetic import compute
 from bpfbench.fixpoint.context import Analysis
+from bpfbench.fixpoint.covers import covers
 from bpfbench.fixpoint.failures import Refused
-from bpfbench.fixpoint.state import State, covers, join_states, joinable
+from bpfbench.fixpoint.joins import join_states
+from bpfbench.fixpoint.state import State, joinable
 from bpfbench.fixpoint.step import Interpreter
 from bpfbench.fixpoint.values import NO_VALUE, Value, constant
 from bpfbench.fixpoint.wto import Component, Order, weak_topological_order

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, final
 
 from bpfbench.fixpoint import calls, memory, pointers
 from bpfbench.fixpoint import values as vs
-from bpfbench.fixpoint.arithmetic import cut
 from bpfbench.fixpoint.branches import assume
 from bpfbench.fixpoint.context import TAIL_CALL, Analysis
 from bpfbench.fixpoint.helpers import call_helper
@@ -175,4 +174,4 @@ class Interpreter:
             gone = state.copy()
             gone.regs[0] = constant(0)
             calls.leave(w, gone, exits)
-        state.regs[0] = ANY_NUMBER if insn.op.size == 8 else cut(ANY_NUMBER, insn.op.size or 4)
+        state.regs[0] = ANY_NUMBER          # Linux does not note the size

@@ -238,15 +238,17 @@ def span_text(s: Scalar) -> str:
     """A number's range, and its known bits where they say more: `0..60 step 4`."""
     if s.m == 0:
         return str(s64(s.v))
+    low = (s.v | s.m) & -(s.v | s.m)
+    step = low if s.v == 0 and low > 1 else 1
     if s.smin == -(1 << 63) and s.smax == (1 << 63) - 1 and s.umin == 0 and s.umax == (1 << 64) - 1:
         out = "any"
     elif s.smin < 0:
         out = f"{s.smin}..{s.smax}"
     else:
-        out = f"{s.umin}..{s.umax}" if s.umax < 1 << 32 else f"{s.umin:#x}..{s.umax:#x}"
-    low = (s.v | s.m) & -(s.v | s.m)
-    if s.v == 0 and low > 1:
-        out += f" step {low}"
+        most = s.umax - s.umax % step
+        out = f"{s.umin}..{most}" if most < 1 << 32 else f"{s.umin:#x}..{most:#x}"
+    if step > 1:
+        out += f" step {step}"
     elif out == "any" and s.m != (1 << 64) - 1:
         out = f"bits {s.v:#x}/{s.m:#x}"
     return out

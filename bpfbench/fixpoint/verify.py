@@ -53,7 +53,8 @@ class Invariant:
 
     def reg(self, r: int) -> Value:
         """The one value that covers them all."""
-        from bpfbench.fixpoint.state import Join, Names
+        from bpfbench.fixpoint.joins import Join
+        from bpfbench.fixpoint.state import Names
 
         found = self.regs(r)
         out = found[0] if found else vs.NO_VALUE

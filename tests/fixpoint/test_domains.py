@@ -6,7 +6,9 @@ import random
 
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.cells import Cells, read, write
-from bpfbench.fixpoint.state import Frame, Names, State, covers, join_states
+from bpfbench.fixpoint.covers import covers
+from bpfbench.fixpoint.joins import join_states
+from bpfbench.fixpoint.state import Frame, Names, State
 from bpfbench.fixpoint.values import Value, constant, pointer
 from bpfbench.fixpoint.widening import Thresholds, join
 from bpfbench.fixpoint.wto import Component, Order, weak_topological_order
@@ -94,13 +96,12 @@ def test_joins_and_widening_hold_both_sides_and_end() -> None:
                 assert n is None or out.holds(n)
     for _ in range(60):
         a = scalar(rng)
-        for turn in range(200):
+        grown = 0
+        for _ in range(300):
             fresh = ends.widen(a, scalar(rng))
-            if fresh.same(a):
-                continue
+            grown += not fresh.same(a)
             a = fresh
-        assert ends.widen(a, scalar(rng)).within(UNKNOWN)
-        assert turn == 199
+        assert grown < 60
 
 
 def state(rng: random.Random, names: Names) -> State:

@@ -41,12 +41,12 @@ REFUSED = {
     "helper": "call probe_write_user\nexit",
     "argument": "r2 = 0\ncall map_lookup_elem\nexit",
     "size": ".type kprobe\nr2 = *(u64 *)(r1 +0)\nr1 = r10\nr1 += -8\nr3 = 0\ncall probe_read_kernel" + END,
-    "map-kind": ".map m prog_array 4 4 1\n*(u64 *)(r10 -8) = 0\nr2 = r10\nr2 += -8\nr1 = map[m]\ncall map_lookup_elem" + END,
+    "map-kind": ".map m prog_array 4 4 1\n" + KEY + "r1 = map[m]\ncall map_lookup_elem" + END,
     "reference": RECORD + END,
     "return-value": ".type cgroup_device\nr0 = 2\nexit",
     "call-depth": "call F\nexit\nF: call F\nexit",
     "stack-depth": "*(u64 *)(r10 -304) = 0\ncall F\nr0 = 0\nexit\nF: *(u64 *)(r10 -304) = 0\nr0 = 0\nexit",
-    "callback": ".map m array 4 8 1\nr1 = 3\nr2 = func F\nr3 = 0\nr4 = 0\ncall loop\nexit\nF: r0 = 0\nexit",
+    "callback": "r1 = 3\nr2 = func pc+5\nr3 = 0\nr4 = 0\ncall loop\nexit\nr0 = 0\nexit",
     "endless": "A: call get_prandom_u32\nif r0 != 5 goto A\nexit",
     "dynptr": ".map m ringbuf 0 0 4096\nr1 = r10\nr1 += -16\nr2 = 0\ncall ringbuf_submit_dynptr" + END,
     "not-supported": ".type netfilter\nr1 = *(u64 *)(r1 +0)\nr0 = *(u32 *)(r1 +0)\nexit",
@@ -58,8 +58,8 @@ NEVER_HERE = {"load", "too-complex"}               # see test_the_rest
 @pytest.mark.parametrize("rule", sorted(REFUSED))
 def test_each_rule_refuses(rule: str) -> None:
     prog = bb.assemble(REFUSED[rule])
-    if rule == "callback" or rule == "not-supported":
-        prog.attach_type = 45 if rule == "not-supported" else 0
+    if rule == "not-supported":
+        prog.attach_type = 45
     v = bb.verify_static(prog)
     assert v.rejection is not None and v.rejection.rule == rule, repr(v)
     assert v.rejection.row.why and str(v.message) and v.explain()
@@ -83,8 +83,8 @@ def test_the_rest() -> None:
 
 ACCEPTED = {
     "two nullable copies": VALUE.replace("if r0", "r6 = r0\nif r0") + "r0 = *(u64 *)(r6 +8)" + OUT,
-    "null check through the stack": ".map m hash 8 16 4\n" + KEY + "r1 = map[m]\ncall map_lookup_elem\n*(u64 *)(r10 -16) = r0\n"
-                                    "if r0 == 0 goto out\nr1 = *(u64 *)(r10 -16)\nr0 = *(u8 *)(r1 +0)" + OUT,
+    "null check through the stack": VALUE.replace("if r0", "*(u64 *)(r10 -16) = r0\nif r0")
+                                    + "r1 = *(u64 *)(r10 -16)\nr0 = *(u8 *)(r1 +0)" + OUT,
     "copies are refined": VALUE + "r1 = *(u64 *)(r0 +0)\nr2 = r1\nif r2 > 8 goto out\nr0 += r1\nr0 = *(u64 *)(r0 +0)" + OUT,
     "variable packet offset": PACKET + "r4 = r2\nr4 += 1\nif r4 > r3 goto out\nr5 = *(u8 *)(r2 +0)\nr2 += r5\nr4 = r2\n"
                               "r4 += 8\nif r4 > r3 goto out\nr0 = *(u64 *)(r2 +0)" + OUT,
@@ -95,7 +95,8 @@ ACCEPTED = {
     "long loop": "r1 = 0\nr0 = 0\nA: r0 += r1\nr1 += 1\nif r1 < 1000000 goto A\nr0 = 0\nexit",
     "long loop with an index": VALUE + "r1 = 0\nA: r2 = r1\nr2 &= 15\nr3 = r0\nr3 += r2\nr4 = *(u8 *)(r3 +0)\nr1 += 1\n"
                                "if r1 < 500000 goto A" + OUT,
-    "nested loops": "r1 = 0\nr0 = 0\nA: r2 = 0\nB: r0 += 1\nr2 += 1\nif r2 < 3000 goto B\nr1 += 1\nif r1 < 2000 goto A\nexit",
+    "nested loops": "r1 = 0\nr0 = 0\nA: r2 = 0\nB: r0 += 1\nr2 += 1\nif r2 < 3000 goto B\nr1 += 1\n"
+                    "if r1 < 2000 goto A\nexit",
     "may_goto ends": "A: may_goto B\ngoto A\nB: r0 = 0\nexit",
     "a record released": RECORD + "if r0 == 0 goto out\nr1 = r0\nr2 = 0\ncall ringbuf_submit" + OUT,
     "a function by summary": VALUE + "r6 = r0\nr1 = *(u64 *)(r0 +0)\ncall F\nr6 += r0\nr0 = *(u8 *)(r6 +0)" + OUT
