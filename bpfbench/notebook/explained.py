@@ -9,8 +9,8 @@ from bpfbench.notebook.html import Raw, details, esc, row, table
 
 def explanation(e: Any) -> str:
     """A fragment for one `verifier.explanation.Explanation`."""
-    if e.accepted:
-        return f'<p class="ok">{esc(e.verdict)}</p>'
+    if e.verdict:
+        return f'<p class="{"ok" if e.accepted else "bad"}">{esc(e.verdict)}</p>'
     place = f"at instruction {e.pc}" if e.pc >= 0 else "before any path was walked"
     errno = f' <span class="dim">[{esc(e.errno)}]</span>' if e.errno else ""
     parts = [f'<p class="bad" role="status">Refused {esc(place)}: {esc(e.message or "(no message)")}{errno}</p>']

@@ -58,13 +58,13 @@ VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
 ]
 
 
-def register() -> bool:
-    """Tell IPython about the views; False when not inside IPython."""
+def register(shell: Any = None) -> bool:
+    """Tell IPython (the running one, if none is given) about the views; False when not inside IPython."""
     try:
         from IPython import get_ipython
     except ImportError:
         return False
-    shell = get_ipython()
+    shell = shell if shell is not None else get_ipython()
     if shell is None:
         return False
     html = shell.display_formatter.formatters["text/html"]

@@ -11,6 +11,9 @@ from bpfbench.notebook.html import Raw, cards, details, esc, row, table
 from bpfbench.program.program import Program
 
 
+LONG = 100_000                  # processed instructions; a log of more is for a file, not for a page
+
+
 def source(text: str, label: str = "C source") -> str:
     """C source with line numbers."""
     return table(["line", "C"], (row([n, line]) for n, line in enumerate(text.splitlines(), 1)), label)
@@ -63,11 +66,15 @@ def verification(v: Any, prog: Program) -> str:
     reason = "" if v.accepted else f'<p class="bad">{esc(v.message)} <span class="dim">[{esc(v.errno)}]</span></p>'
     if not v.accepted and hasattr(v, "explain"):
         reason = explanation(v.explain())
+        if v.rejection.rule == "interrupted":
+            return figures + reason
     return figures + reason + details("the kernel's own log, level 2", log(v, prog), opened=True)
 
 
 def log(v: Any, prog: Program, most: int = 1500) -> str:
     """The level-2 log as a table; its lines carry their instruction so that they light up with it."""
+    if v.insns_processed > LONG:
+        return f"<p>{v.insns_processed} instructions were processed; <code>.log(2)</code> has the log of them all.</p>"
     lines = v.log(2).splitlines()
     rows: list[str] = []
     for line in lines[:most]:

@@ -119,7 +119,7 @@ class Explanation:
         return "\n".join(self._lines())
 
     def _lines(self) -> list[str]:
-        if self.accepted:
+        if self.verdict:
             return [self.verdict]
         place = f" at instruction {self.pc}" if self.pc >= 0 else ""
         errno = f" [{self.errno}]" if self.errno else ""
@@ -195,6 +195,12 @@ def explain(v: Verification) -> Explanation:
     if r is None:
         out = Explanation(v.program.name)
         out.verdict = f"Accepted: {v.stats}"
+        return out
+    if r.rule == "interrupted":
+        out = Explanation(v.program.name)
+        out.accepted = False
+        out.rule, out.errno, out.message, out.pc = r.rule, r.errno, r.message, r.pc
+        out.verdict = f"No verdict: {r.message}. Until then: {v.stats}"
         return out
     route = Route()
     if r.pc >= 0 or v.stats.processed:

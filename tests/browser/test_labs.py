@@ -224,7 +224,7 @@ def test_in_jupyterlab_a_click_goes_to_python_and_back(page: Any, lab: str, scre
     first.wait_for(timeout=60_000)
     before = first.locator(".say").last.inner_text()
     first.get_by_role("button", name="bit 0: unknown").click()      # of a: x -> 0
-    page.wait_for_function(f"() => document.querySelector('.lab legend').textContent.includes('{{4, 6}}')")
+    page.wait_for_function("() => document.querySelector('.lab legend').textContent.includes('{4, 6}')")
     assert first.locator(".say").last.inner_text() != "" and before
     for _ in range(3):
         page.keyboard.press("ArrowLeft")

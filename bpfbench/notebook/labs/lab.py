@@ -178,11 +178,12 @@ def _bits_html(part: Part) -> str:
 
 def line_svg(part: Part) -> str:
     """A number line; the text alternative says everything."""
-    shapes = [f'<rect class="span {esc(kind)}" x="{left}" y="{3 + 5 * i}" width="{max(right - left, .6)}" height="4"/>'
+    shapes = [f'<text x="-3.4" y="{3.7 + 3 * i}" aria-hidden="true">{ {"a": "a", "b": "b", "c": "="}.get(kind, "")}</text>'
+              f'<rect class="span {esc(kind)}" x="{left}" y="{2 + 3 * i}" width="{max(right - left, .6)}" height="2"/>'
               for i, (left, right, kind) in enumerate(part["spans"])]
-    y = 6 + 5 * len(part["spans"])
+    y = 4 + 3 * len(part["spans"])
     shapes += [f'<circle class="{"real" if real else "extra"}" cx="{x}" cy="{y}" r="1.1"/>' for x, real in part["points"]]
-    return (f'<svg class="numberline" viewBox="-2 0 104 {y + 4}" role="img" '
+    return (f'<svg class="numberline" viewBox="-4 0 106 {y + 3}" role="img" '
             f'aria-label="{esc(part["label"])}"><line class="axis" x1="0" x2="100" y1="{y}" y2="{y}"/>'
             f'{"".join(shapes)}</svg>')
 

@@ -28,7 +28,8 @@ from bpfbench.verifier.walk import Walk
 from bpfbench.verifier.words import describe
 
 KERNELS: Final = ("linux-6.18", "linux-6.12", "linux-6.1")
-LEVELS: Final = {"loose (end of a path)": LOOSE, "exact (a loop that repeats)": EXACT, "range (loops with a callback)": RANGE}
+LEVELS: Final = {"loose (end of a path)": LOOSE, "exact (a loop that repeats)": EXACT,
+                 "range (loops with a callback)": RANGE}  # fmt: skip
 ALL: Final = "R0 R1 R2 R3 R4 R5 R6 R7 R8 R9"
 
 

@@ -74,11 +74,12 @@ const PARTS = {
       caption.textContent = part.label;
       low.textContent = part.low;
       high.textContent = part.high;
-      const y = 6 + 5 * part.spans.length;
-      const shapes = part.spans.map(([left, right, kind], i) =>
-        svg("rect", { class: `span ${kind}`, x: left, y: 3 + 5 * i, width: Math.max(right - left, 0.6), height: 4 }));
+      const y = 4 + 3 * part.spans.length;
+      const shapes = part.spans.flatMap(([left, right, kind], i) => [
+        svg("text", { x: -3.4, y: 3.7 + 3 * i, "aria-hidden": "true" }, { a: "a", b: "b", c: "=" }[kind] || ""),
+        svg("rect", { class: `span ${kind}`, x: left, y: 2 + 3 * i, width: Math.max(right - left, 0.6), height: 2 })]);
       shapes.push(...part.points.map(([x, real]) => svg("circle", { class: real ? "real" : "extra", cx: x, cy: y, r: 1.1 })));
-      frame.replaceChildren(svg("svg", { class: "numberline", viewBox: `-2 0 104 ${y + 4}`,
+      frame.replaceChildren(svg("svg", { class: "numberline", viewBox: `-4 0 106 ${y + 3}`,
         role: "img", "aria-label": part.label }, svg("line", { class: "axis", x1: 0, x2: 100, y1: y, y2: y }), ...shapes));
     }
     return { node, update };
