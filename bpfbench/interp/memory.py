@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import U64_MAX
 from bpfbench.interp.trap import ProgramFault
 
@@ -66,6 +68,7 @@ class Region:
         return f"<{self.name} {self.lo:#x}..{self.hi:#x}{'' if self.writable else ' read-only'}>"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Memory:
     """All regions, by page.
 

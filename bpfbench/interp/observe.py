@@ -6,9 +6,12 @@ must be copied to be kept.
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.trace import Event, Trace
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Observer:
     """Base of everything that watches a run."""
 

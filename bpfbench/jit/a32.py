@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.a32_arithmetic import ALU, A32Arithmetic, mask
@@ -77,6 +79,7 @@ SBCS, SUB_I = (A32.row(n) for n in "sbcs sub_i".split())
 # fmt: on
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class A32Target(A32Arithmetic):
     name: ClassVar[str] = "arm"
     machine: ClassVar[Machine] = A32

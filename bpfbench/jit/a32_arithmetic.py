@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.isa import ops
 from bpfbench.jit.pair import Pair, PairTarget
 from bpfbench.jit.target import Unit
@@ -64,6 +66,7 @@ def mask(*regs: int) -> int:
 CALLER_SAVED: Final = mask(0, 1, 2, 3)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class A32Arithmetic(PairTarget):
     """The part of the ARM target that computes; `routines` holds a 64-bit division's fn once one was needed."""
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import s64, u32
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
@@ -75,6 +77,7 @@ BRANCH: Final = {
 }  # fmt: skip
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class A64Target(A64Arithmetic):
     name = "aarch64"
     machine = A64

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import U64_MAX, u32, u64
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
@@ -60,6 +62,7 @@ def move_part(rd: int, value: int, shift: int) -> bytes:
     return MOVN[1].encode([rd, part ^ 0xFFFF]) if value >> 48 else MOVZ[1].encode([rd, part])
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class A64Arithmetic(Target):
     """Moves and arithmetic of the target; the rest is in `a64.py`."""
 

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
@@ -101,6 +103,7 @@ def decided(fn: int, imm: int, wide: bool) -> int:
     return NEVER if never else ALWAYS if always else fn
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Mips64Target(Mips64Arithmetic):
     name: ClassVar[str] = "mips64"
     machine: ClassVar[Machine] = MIPS64

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.isa import ops
 from bpfbench.jit.target import Target, Unit
 from bpfbench.machine.mips64 import A0, A1, A2, A3, A4, AT, FP, MIPS64, S0, S1, S2, S3, T4, T6, T7, T8, T9, V0, V1, ZERO
@@ -81,6 +83,7 @@ def simplified(fn: int, imm: int) -> tuple[int, int] | None:
     return fn, imm
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Mips64Arithmetic(Target):
     """The part of the MIPS64 target that computes; `clobbered` collects the machine registers it writes."""
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.jit.target import Target
 
 
@@ -43,6 +45,7 @@ class Pair:
         return f"Pair(hi={self.hi}, lo={self.lo})"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PairTarget(Target):
     """A target whose eBPF registers are pairs.
 

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
 from bpfbench.jit.code import Relocation
@@ -76,6 +78,7 @@ def reaches(distance: int, bits: int) -> bool:
     return -(1 << (bits - 1)) <= distance < 1 << (bits - 1)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ppc64Target(Ppc64Arithmetic):
     name: ClassVar[str] = "ppc64"
     machine: ClassVar[Machine] = PPC64

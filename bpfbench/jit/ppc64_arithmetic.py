@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.isa import ops
 from bpfbench.jit.target import Target, Unit
 from bpfbench.machine.pattern import Encoding
@@ -79,6 +81,7 @@ def load_immediate(rd: int, value: int) -> list[tuple[Encoding, tuple[int, ...]]
     return upper + low
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ppc64Arithmetic(Target):
     """The part of the PPC64 target that computes; its frame is decided before anything is emitted."""
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import s64, sext
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
@@ -54,6 +56,7 @@ ATOMIC: Final = {
 }  # fmt: skip
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Rv64Target(Rv64Arithmetic):
     name = "riscv64"
     machine = RV64

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import s64, sext
 from bpfbench.isa import ops
 from bpfbench.jit.target import Target
@@ -43,6 +45,7 @@ def short(*registers: int) -> bool:
     return all(8 <= r <= 15 for r in registers)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Rv64Arithmetic(Target):
     """Moves and arithmetic of the target; the rest is in `rv64.py`."""
 

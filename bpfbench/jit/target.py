@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.errors import JitError, NotSupported, Where
 from bpfbench.isa.insn import Instruction
 from bpfbench.jit.code import Relocation
@@ -69,6 +71,7 @@ class Unit:
         self.private_stack = private_stack
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Target:
     """A function being compiled for one machine.  One object per function; see the module's text for the contract."""
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import s64
 from bpfbench.errors import JitError
 from bpfbench.isa import ops
@@ -62,6 +64,7 @@ def jump8(distance: int) -> bool:
     return -128 <= distance <= 123
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class X64Target(X64Arithmetic):
     name = "x86_64"
     machine = X64

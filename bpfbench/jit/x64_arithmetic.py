@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import s32
 from bpfbench.isa import ops
 from bpfbench.jit.target import Target
@@ -46,6 +48,7 @@ def imm8(value: int) -> bool:
     return -128 <= value <= 127
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class X64Arithmetic(Target):
     """Moves and arithmetic of the target; the rest is in `x64.py`."""
 

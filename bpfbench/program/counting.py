@@ -161,7 +161,7 @@ class Question:
                 return None
             fn = _UNSIGNED.get(fn, fn)
         elif narrowed:
-            if b.kind != CONST or fn not in (*_SIGNED, ops.JEQ, ops.JNE):
+            if b.kind != CONST or fn not in _SIGNED and fn not in (ops.JEQ, ops.JNE):
                 return None
             value = sext(b.value & (1 << self.condition.bits) - 1, self.condition.bits)
             if not -(1 << bits - 1) <= value < 1 << bits - 1:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.trace import Event, Trace
 
 if TYPE_CHECKING:
     from bpfbench.verifier.state import State
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Observer:
     """The hooks.  `step` counts processed instructions from 1."""
 

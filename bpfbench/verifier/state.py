@@ -115,7 +115,7 @@ class Frame:
         self.stack_parents: list[Frame | None] = []
 
     def copy(self) -> Frame:
-        new = Frame.__new__(Frame)
+        new = Frame(self.callsite, self.number, self.subprog)
         new.regs = self.regs[:]
         new.stack = self.stack[:]
         new.callsite = self.callsite
@@ -215,7 +215,7 @@ class State:
 
     def fork(self) -> State:
         """A copy that shares every register and slot."""
-        new = State.__new__(State)
+        new = State()
         new.frames = [f.copy() for f in self.frames]
         new.refs = self.refs[:]
         new.parent = self.parent

@@ -200,7 +200,7 @@ def csum_diff(rt: Runtime, before: int, before_size: int, after: int, after_size
 
 
 # name                          function                        arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("ktime_get_ns",                 ktime_get_ns,                   0),
     Row("ktime_get_boot_ns",            ktime_get_ns,                   0),
     Row("ktime_get_coarse_ns",          ktime_get_ns,                   0),

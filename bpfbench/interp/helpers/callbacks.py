@@ -80,7 +80,7 @@ def timer_cancel(rt: Runtime, timer: int) -> int:
 
 
 # name                      function                arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("loop",                 loop,                   4),
     Row("for_each_map_elem",    for_each_map_elem,      4),
     Row("find_vma",             find_vma,               5),

@@ -221,7 +221,7 @@ def this_cpu_ptr(rt: Runtime, pointer: int) -> int:
 
 
 # name                      function                    arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("map_lookup_elem",          map_lookup_elem,            2),
     Row("map_update_elem",          map_update_elem,            4),
     Row("map_delete_elem",          map_delete_elem,            2),

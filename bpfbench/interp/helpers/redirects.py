@@ -71,7 +71,7 @@ def no_socket(rt: Runtime, *arguments: int) -> int:
 
 
 # name                      function            arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("redirect",             redirect,           2),
     Row("redirect_neigh",       redirect_neigh,     4),
     Row("redirect_peer",        redirect_peer,      2),

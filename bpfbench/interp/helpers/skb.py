@@ -369,7 +369,7 @@ def _ecn_ipv4(packet: Packet, at: int) -> int:
 
 
 # name                      function                    arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("skb_load_bytes",           skb_load_bytes,             4),
     Row("skb_load_bytes_relative",  skb_load_bytes_relative,    5),
     Row("skb_store_bytes",          skb_store_bytes,            5),

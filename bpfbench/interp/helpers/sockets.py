@@ -69,7 +69,7 @@ def check_mtu(rt: Runtime, ctx: int, ifindex: int, mtu_len: int, diff: int, flag
 
 
 # name                          function            arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("sk_lookup_tcp",            no_socket,          5),
     Row("sk_lookup_udp",            no_socket,          5),
     Row("skc_lookup_tcp",           no_socket,          5),

@@ -139,7 +139,7 @@ def noted(what: str) -> Row:
 
 
 # name                          function                arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("probe_read",               probe_read,             3),
     Row("probe_read_user",          probe_read,             3),
     Row("probe_read_kernel",        probe_read,             3),

@@ -92,7 +92,7 @@ def xdp_store_bytes(rt: Runtime, ctx: int, offset: int, source: int, size: int) 
 
 
 # name                  function            arguments
-ROWS: Final = [
+ROWS: Final[list[Row]] = [
     Row("xdp_adjust_head",      xdp_adjust_head,    2),
     Row("xdp_adjust_tail",      xdp_adjust_tail,    2),
     Row("xdp_adjust_meta",      xdp_adjust_meta,    2),
