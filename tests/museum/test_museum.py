@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,13 @@ def test_a_switch_changes_nothing_for_others() -> None:
     piece = museum.piece("CVE-2021-3490")
     assert bb.verify(piece.program, "linux-6.1", without=(piece.name,)).accepted
     assert not bb.verify(piece.program, "linux-6.1").accepted
+
+
+def test_the_page_lists_every_piece() -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "museum.md").read_text()
+    for piece in museum.PIECES:
+        place = piece.kernel if isinstance(piece, museum.VerifierPiece) else piece.target
+        assert f"| {piece.name} | {place} |" in page and f"| {piece.commit} |" in page
 
 
 def test_show_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:
