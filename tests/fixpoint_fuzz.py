@@ -342,7 +342,7 @@ def _contents(prog: Program, rng: random.Random) -> dict[int, dict[bytes, bytes]
     """Random values in maps that take them."""
     found: dict[int, dict[bytes, bytes]] = {}
     for i, spec in enumerate(prog.maps):
-        if spec.type in ("array", "hash") and not spec.inner:
+        if spec.type in ("array", "hash") and not spec.inner and spec.contents is None and not spec.flags:
             keys = range(spec.max_entries) if spec.type == "array" else range(3)
             found[i] = {k.to_bytes(spec.key_size, "little"): rng.choice((rng.randbytes(spec.value_size),
                         bytes(spec.value_size), bytes([rng.randrange(20)]).ljust(spec.value_size, b"\0")))

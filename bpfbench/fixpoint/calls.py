@@ -221,7 +221,7 @@ def call_back(w: Analysis, engine: Engine, state: State, call: Call, given: list
         region = call.region
         assert region is not None
         args = [pointer(vs.MAP, region=region), pointer(vs.KEY, region=region), pointer(vs.VALUE, region=region)]
-        w.async_entries.setdefault(call.function, args)
+        w.async_entries.setdefault((call.function, region.index), args)
         return [state]
     args = _callback_arguments(w, name, given)
     if len(state.frames) >= MAX_FRAMES:

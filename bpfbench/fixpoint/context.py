@@ -83,7 +83,7 @@ class Analysis:
         self.map_of: dict[int, int] = {}
         self.changes_packet = self._packet_changers()
         self.called_globals: set[int] = set()
-        self.async_entries: dict[int, list[Value]] = {}
+        self.async_entries: dict[tuple[int, int], list[Value]] = {}      # by function and map
         self.steps = 0
         self.joins = 0
         self.widenings = 0

@@ -234,7 +234,7 @@ def _judge(w: Analysis, engine: Engine) -> Rejection | None:
         w.prepare()
         engine.run(0, [calls.entry_state(w)])
         _others(w, engine)
-        shape.check_stack_depth(w, [0, *sorted(w.async_entries)])
+        shape.check_stack_depth(w, [0, *sorted({function for function, _ in w.async_entries})])
     except Refused as no:
         return _rejection(w, engine, no)
     except RecursionError:
@@ -244,16 +244,16 @@ def _judge(w: Analysis, engine: Engine) -> Rejection | None:
 
 def _others(w: Analysis, engine: Engine) -> None:
     """Functions that are verified by themselves: global ones, and callbacks that run later."""
-    done: set[int] = set()
+    done: set[tuple[int, int]] = set()
     while True:
-        waiting = sorted((w.called_globals | set(w.async_entries)) - done)
+        waiting = sorted(({(function, -1) for function in w.called_globals} | set(w.async_entries)) - done)
         if not waiting:
             return
-        for function in waiting:
-            done.add(function)
-            args = w.async_entries.get(function)
-            entry = calls.global_entry(w, function) if args is None else calls.async_entry(w, function, args)
-            engine.run(function, [entry])
+        for which in waiting:
+            done.add(which)
+            args = w.async_entries.get(which)
+            entry = calls.global_entry(w, which[0]) if args is None else calls.async_entry(w, which[0], args)
+            engine.run(which[0], [entry])
 
 
 def _rejection(w: Analysis, engine: Engine, no: Refused) -> Rejection:

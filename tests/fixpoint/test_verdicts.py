@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import bpfbench as bb
@@ -34,8 +36,8 @@ REFUSED = {
     "context": "r0 = *(u32 *)(r1 +100)\nexit",
     "read-only": ".map m array 4 8 1 128\nr1 = map[m]+0\n*(u8 *)(r1 +0) = 1" + END,
     "write-only": ".map m array 4 8 1 256\nr1 = map[m]+0\nr0 = *(u8 *)(r1 +0)\nexit",
-    "mixed-pointers": "r6 = r1\ncall get_prandom_u32\nr7 = r10\nr7 += -8\n*(u64 *)(r10 -8) = 0\nif r0 == 0 goto +1\nr7 = r6\n"
-                      "r0 = *(u32 *)(r7 +0)\nexit",
+    "mixed-pointers": "r6 = r1\ncall get_prandom_u32\nr7 = r10\nr7 += -8\n*(u64 *)(r10 -8) = 0\n"
+                      "if r0 == 0 goto +1\nr7 = r6\nr0 = *(u32 *)(r7 +0)\nexit",
     "atomic": PACKET + "r4 = r2\nr4 += 8\nif r4 > r3 goto out\nr5 = 1\nlock *(u64 *)(r2 +0) += r5" + OUT,
     "divide": "r0 = 1\nr0 /= 0\nexit",
     "helper": "call probe_write_user\nexit",
@@ -49,10 +51,10 @@ REFUSED = {
     "callback": "r1 = 3\nr2 = func pc+5\nr3 = 0\nr4 = 0\ncall loop\nexit\nr0 = 0\nexit",
     "endless": "A: call get_prandom_u32\nif r0 != 5 goto A\nexit",
     "dynptr": ".map m ringbuf 0 0 4096\nr1 = r10\nr1 += -16\nr2 = 0\ncall ringbuf_submit_dynptr" + END,
+    "special-field": VALUE + "r1 = r0\ncall spin_lock" + OUT,
     "not-supported": ".type netfilter\nr1 = *(u64 *)(r1 +0)\nr0 = *(u32 *)(r1 +0)\nexit",
 }
-NEEDS_TYPES = {"special-field", "lock"}            # maps with BTF: tests below use the data sets
-NEVER_HERE = {"load", "too-complex"}               # see test_the_rest
+NEVER_HERE = {"load", "lock", "too-complex"}       # see test_the_rest
 
 
 @pytest.mark.parametrize("rule", sorted(REFUSED))
@@ -67,10 +69,12 @@ def test_each_rule_refuses(rule: str) -> None:
 
 
 def test_every_rule_has_its_program() -> None:
-    assert set(REFUSED) | NEEDS_TYPES | NEVER_HERE == set(RULES)
+    assert set(REFUSED) | NEVER_HERE == set(RULES)
 
 
-def test_the_rest() -> None:
+def test_the_rest(datasets: Path) -> None:
+    v = bb.verify_static(next(iter(bb.load(datasets / "xdp_rate_limiter_locked.o").programs.values())))
+    assert v.rejection is not None and v.rejection.rule == "lock"       # a lock needs type information
     prog = bb.assemble("r0 = 0\nexit")
     prog.type = "sk_lookup"
     v = bb.verify_static(prog)
