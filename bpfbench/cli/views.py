@@ -31,12 +31,24 @@ def add(commands: Any) -> None:
 
 
 def write_report(args: argparse.Namespace) -> int:
+    from bpfbench.cli.check import log_text
     from bpfbench.cli.inputs import read
     from bpfbench.notebook.report import report
 
+    text = log_text(args.file)
+    if text is not None:
+        from bpfbench.notebook.log_report import log_report
+        from bpfbench.verifier.logread import read_log
+
+        page = log_report(read_log(text, file=args.file), title=Path(args.file).name)
+        return _written(args.output, page)
     page = report(read(args.file), title=Path(args.file).name, kernel=args.kernel)
-    Path(args.output).write_text(page, encoding="utf-8")
-    print(f"{args.output}: {len(page.encode()) // 1024} KB")
+    return _written(args.output, page)
+
+
+def _written(output: str, page: str) -> int:
+    Path(output).write_text(page, encoding="utf-8")
+    print(f"{output}: {len(page.encode()) // 1024} KB")
     return 0
 
 

@@ -41,7 +41,7 @@ def _path(e: Any) -> str:
         last = step is e.path[-1]
         note = Raw(f'<span class="bad">{esc(step.note)}</span>') if last else step.note
         rows.append(row([step.pc, step.text, note], e.name, step.pc, kind="now" if last else ""))
-    omitted = f" ({e.omitted} earlier ones left out)" if e.omitted else ""
+    omitted = f" ({e.omitted} more left out)" if e.omitted else ""
     return f"<p>The steps that matter{omitted}:</p>" + table(["pc", "instruction", "what it did"], rows,
                                                              f"the way to the refusal of {e.name}")
 

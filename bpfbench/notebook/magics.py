@@ -69,7 +69,7 @@ class Bar:
                 f"</progress></label>")
         bundle = {"text/plain": text, "text/html": html}
         if self.handle is None:
-            self.handle = display(bundle, raw=True, display_id=True)
+            self.handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self.handle.update(bundle, raw=True)
 

@@ -10,7 +10,6 @@ from bpfbench.notebook.explained import explanation
 from bpfbench.notebook.html import Raw, cards, details, esc, row, table
 from bpfbench.program.program import Program
 
-
 LONG = 100_000                  # processed instructions; a log of more is for a file, not for a page
 
 

@@ -20,6 +20,8 @@ walk is deterministic.  `explain_case` makes one from any `Case`, also from a lo
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, final
 
 from bpfbench.program.program import SourceLine
@@ -130,8 +132,8 @@ class Explanation:
         out += ["", "It knew:", *_wrap(self.knew), "It wanted:", *_wrap(self.wanted)]
         if self.path:
             out += ["", "The way there (only the steps that matter):"]
-            out += [f"  ... {self.omitted} earlier steps"] if self.omitted else []
             out += self._steps()
+            out += [f"  ... and {self.omitted} more of the same kind, not shown"] if self.omitted else []
         for subject in self.subjects:
             if len(subject.history) > 1:
                 out += ["", f"History of {subject.name}:"]
@@ -204,7 +206,7 @@ def explain(v: Verification) -> Explanation:
         return out
     route = Route()
     if r.pc >= 0 or v.stats.processed:
-        v.observe(route)
+        _follow(v, route)
     steps = route.steps if r.pc >= 0 else []
     from bpfbench.verifier.features import features
 
@@ -212,6 +214,17 @@ def explain(v: Verification) -> Explanation:
     case = Case(v.program, r.messages or ([r.message] if r.message else []), r.pc, r.errno, steps, route.refs, version,
                 True, v.privileged)
     return explain_case(case)
+
+
+def _follow(v: Verification, route: Route) -> None:
+    """Walk once more; the collector would look at a million steps again and again in vain."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        v.observe(route)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def explain_case(case: Case) -> Explanation:
@@ -237,8 +250,9 @@ def explain_case(case: Case) -> Explanation:
             out.fixes.append(row.fix)
     out.subjects = _subjects(case)
     kept = _path(case)
-    out.omitted = max(len(kept) - MOST_STEPS, 0)
-    out.path = [_path_step(case, k.step, k.note) for k in kept[-MOST_STEPS:]]
+    shown = _few(kept)
+    out.omitted = len(kept) - len(shown)
+    out.path = [_path_step(case, k.step, k.note) for k in shown]
     if case.last is not None and case.pc >= 0:
         here = PathStep(case.pc, case.text(case.pc), "refused here", case.program.source_line(case.pc), case.last.depth,
                         case.last.speculative)
@@ -262,6 +276,23 @@ def _subjects(case: Case) -> list[Subject]:
 def _path_step(case: Case, step: Step, note: str) -> PathStep:
     return PathStep(step.pc, case.text(step.pc), note, case.program.source_line(step.pc), step.depth,
                     step.speculative)
+
+
+def _few(kept: list[Kept]) -> list[Kept]:
+    """At most MOST_STEPS: of instructions that matter again and again (a loop) the first time and the last two."""
+    if len(kept) <= MOST_STEPS:
+        return kept
+    times = Counter(k.step.pc for k in kept)
+    seen: Counter[int] = Counter()
+    out: list[Kept] = []
+    for k in kept:
+        pc = k.step.pc
+        seen[pc] += 1
+        if times[pc] <= 3:
+            out.append(k)
+        elif seen[pc] == 1 or seen[pc] > times[pc] - 2:
+            out.append(Kept(k.step, f"{k.note} (time {seen[pc]} of {times[pc]})"))
+    return out[-MOST_STEPS:]
 
 
 def _path(case: Case) -> list[Kept]:

@@ -235,3 +235,30 @@ def test_in_jupyterlab_a_click_goes_to_python_and_back(page: Any, lab: str, scre
     second.get_by_text("kernel: r0 = 3").wait_for()
     assert page.locator(".jp-CodeCell").count() == 3
     screenshot("lab-jupyter")
+
+
+LOG = """\
+0: R1=ctx() R10=fp0
+; void *data = (void *)(long)ctx->data; @ xdp.c:12
+0: (61) r2 = *(u32 *)(r1 +0)          ; R1=ctx() R2=pkt(r=0)
+1: (71) r0 = *(u8 *)(r2 +12)
+invalid access to packet, off=12 size=1, R2(id=0,off=12,r=0)
+R2 offset is outside of the packet
+processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+"""
+
+
+def test_the_page_about_a_log_explains_and_steps(page: Any, screenshot: Any, tmp_path: Path) -> None:
+    from bpfbench.notebook.log_report import log_report
+    from bpfbench.verifier.logread import read_log
+
+    file = tmp_path / "log.html"
+    file.write_text(log_report(read_log(LOG)), encoding="utf-8")
+    page.goto(f"file://{file}")
+    assert "needs 13 bytes" in page.locator("#why").inner_text()
+    machine = page.locator(".tm")
+    machine.wait_for()
+    machine.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("step 2 / 2").first.wait_for()
+    screenshot("log-report")
