@@ -17,8 +17,8 @@ def explanation(e: Any) -> str:
     if e.line is not None:
         where = f"{e.line.file}:{e.line.line}" if e.line.line else "C"
         parts.append(f"<p><code>{esc(e.line.text.strip())}</code> <span class=\"dim\">{esc(where)}</span></p>")
-    parts.append(f"<dl><dt>It knew</dt><dd>{_code(e.knew)}</dd><dt>It wanted</dt><dd>{_code(e.wanted)}</dd>"
-                 f'<dt>Rule</dt><dd><code>{esc(e.rule)}</code> {esc(e.why)}</dd></dl>')
+    parts.append(f"<dl><dt><b>It knew</b></dt><dd>{_code(e.knew)}</dd><dt><b>It wanted</b></dt><dd>{_code(e.wanted)}</dd>"
+                 f'<dt><b>Rule</b></dt><dd><code>{esc(e.rule)}</code> {esc(e.why)}</dd></dl>')
     parts.append("<p>What to do:</p><ul>" + "".join(f"<li>{_code(fix)}</li>" for fix in e.fixes) + "</ul>")
     if e.path:
         parts.append(_path(e))

@@ -60,7 +60,7 @@ def test_verify_and_explain(shell: Any) -> None:
     v = run(shell, "%verify")
     assert isinstance(v, Verification) and not v.accepted and v.trace is not None and len(v.trace) > 1
     shown = shell.display_formatter.format(v.explain())[0]
-    assert "It knew:" in shown["text/plain"] and "<dt>It knew</dt>" in shown["text/html"]
+    assert "It knew:" in shown["text/plain"] and "It knew</b></dt>" in shown["text/html"]
     assert run(shell, "%verify prog --kernel linux-6.1 --no-trace").trace is None
     assert run(shell, "%%bpf --verify\nr0 = 0\nexit").accepted
 

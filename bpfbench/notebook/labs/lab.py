@@ -171,9 +171,10 @@ def static_lab(lab: Lab) -> str:
 
 
 def _bits_html(part: Part) -> str:
-    cells = "".join(f'<td class="bit b{esc(cell)}{" gap" if i in part["gaps"] else ""}" title="{esc(hint)}">{esc(cell)}</td>'
-                    for i, (cell, hint) in enumerate(zip(part["cells"], part["hints"])))
-    return f'<table class="bits"><caption>{esc(part["label"])}</caption><tr>{cells}</tr></table>'
+    cells = "".join(f'<span class="bit b{esc(cell)}{" gap" if i in part["gaps"] else ""}" title="{esc(hint)}">{esc(cell)}'
+                    "</span>" for i, (cell, hint) in enumerate(zip(part["cells"], part["hints"])))
+    return (f'<figure><figcaption>{esc(part["label"])}</figcaption><div class="cells" role="img" '
+            f'aria-label="{esc(part["label"])}, bits {esc(part["cells"])}">{cells}</div></figure>')
 
 
 def line_svg(part: Part) -> str:
