@@ -4,6 +4,7 @@
 
 | name              | target  | what was wrong                                                                       |
 |-------------------|---------|--------------------------------------------------------------------------------------|
+| `CVE-2021-29154`  | x86_64  | passes end when the length is the same; nobody checks that the addresses are         |
 | `x64-first-insn`  | x86_64  | a jump to instruction 0 goes to the start of the image, into the prologue            |
 | `x64-store-rbp`   | x86_64  | storing the low byte of r10 names ch instead of bpl: the REX byte is missing         |
 | `a32-shift-zero`  | arm     | r >>= 0 is encoded as a shift by 32                                                  |
@@ -25,13 +26,13 @@ from bpfbench.jit.a32_arithmetic import LSR_I, ORR_LSL_I, SHIFT
 from bpfbench.jit.mips64 import ALWAYS, NEVER, Mips64Target
 from bpfbench.jit.pair import Pair
 from bpfbench.jit.ppc64 import Ppc64Target
-from bpfbench.jit.ppc64_arithmetic import REG as PPC_REG
 from bpfbench.jit.ppc64_arithmetic import ALU
+from bpfbench.jit.ppc64_arithmetic import REG as PPC_REG
 from bpfbench.jit.rv64 import Rv64Target
 from bpfbench.jit.target import Target
 from bpfbench.jit.x64 import X64Target
 from bpfbench.machine.rv64 import RV64
-from bpfbench.machine.x64 import RBP
+from bpfbench.machine.x64 import JCC8, JCC32, RBP, R
 from bpfbench.machine.x86 import Form
 
 AL: Final = 14                          # ARM's condition "always"
@@ -54,6 +55,17 @@ class FirstInsn(X64Target):
             self.offsets[0] = 0
         super().emit_branch(condition, target, start)
         self.offsets[0] = begin
+
+
+class Displacement(X64Target):
+    """Short jumps reached all of a signed byte, and the written image was not compared with the addresses it was for."""
+
+    def emit_jump(self, distance: int) -> None:
+        self.emit(R["jmp8"] if -128 <= distance <= 127 else R["jmp32"], distance)
+
+    def emit_branch(self, condition: str, target: int, start: int) -> None:
+        distance = self.offsets[target] - self.offsets[self.pc + 1]
+        self.emit((JCC8 if -128 <= distance <= 127 else JCC32)[condition], distance)
 
 
 class StoreRbp(X64Target):
@@ -130,6 +142,7 @@ class Fault:
 
 #          name               target     class       fixed by        kernels
 FAULTS: Final[dict[str, Fault]] = {f.name: f for f in (
+    Fault("CVE-2021-29154",  "x86_64",  Displacement, "e4d4d456436b", "up to 5.11"),
     Fault("x64-first-insn",  "x86_64",  FirstInsn, "7c2e988f400e", "up to 5.2"),
     Fault("x64-store-rbp",   "x86_64",  StoreRbp,  "aee194b14dd2", "up to 5.6"),
     Fault("a32-shift-zero",  "arm",     ShiftZero, "bb9562cf5c67", "4.13 to 5.6"),

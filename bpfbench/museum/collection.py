@@ -10,6 +10,7 @@ from typing import Final
 from bpfbench.errors import UsageError
 from bpfbench.museum import programs as p
 from bpfbench.museum.codegen import CodegenPiece
+from bpfbench.museum.displacement import displacement
 from bpfbench.museum.piece import Piece, VerifierPiece
 
 PIECES: Final[tuple[Piece, ...]] = (
@@ -91,6 +92,15 @@ Before the first one there is nothing: the offset was read from in front of the 
 until 5.3 allowed loops.  Here the missing offset is 0, the start of the image: the prologue runs again, the frame is made
 a second time, and the exit returns to a number.  The fix keeps the offset where the first instruction begins.
 """, p.FIRST_INSN),
+    CodegenPiece("CVE-2021-29154", "the last pass that nobody compared", """
+Jumps are short or long, so the x86-64 code generator sweeps until two passes have the same length, and then once more to
+write.  The same length is not the same addresses: in the last sweep something may shrink and something else grow by as
+much, and a jump between the two goes to the wrong place.  A forward jump shrinks one pass after what it jumps over; a
+backward one may grow for one pass when something before its target shrinks.  Nineteen jumps are enough to keep pass 9,
+which is written, as long as passes 7 and 8, and to send one of them 12 bytes short, into the middle of an instruction:
+code that no verifier ever saw.  The fix compares every address of the written pass with the pass before
+(museum/displacement.py has the plan).
+""", displacement(), "socket_filter", data=bytes(64)),
     CodegenPiece("a32-shift-zero", "a shift by 0 that shifts by 32", """
 ARM has no shift right by 0: the amount 0 stands for 32.  A 64-bit shift is three instructions on two registers, and for
 `r0 >>= 0` all three went wrong: one shifted everything out, one needed a shift by 32 - 0, whose sixth bit spilled into the

@@ -81,8 +81,8 @@ class VerifierPiece(Piece):
 
     >>> from bpfbench.museum import piece
     >>> old = piece("CVE-2017-16995")
-    >>> old.faulty, old.fixed
-    (<accepted: 4 insns processed, 0 states>, <rejected: R6 invalid mem access 'inv'>)
+    >>> old.faulty.accepted, old.fixed
+    (True, <rejected: R6 invalid mem access 'inv'>)
     """
 
     kind = "verifier"
