@@ -40,6 +40,7 @@ class Child:
 
     def __init__(self, make: Callable[[], Callable[[Any], Any]], seconds: float = 10.0) -> None:
         self.seconds = seconds
+        self.pid = 0
         child_reads, self._to = os.pipe()
         self._from, child_writes = os.pipe()
         self.pid = os.fork()
@@ -89,7 +90,14 @@ class Child:
         if self.pid:
             pid = self.pid
             self._end()
-            os.waitpid(pid, 0)
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:               # this process is another child, with a copy of the parent's end
+                pass
+
+    def __del__(self) -> None:
+        if getattr(self, "pid", 0):
+            self.close()
 
 
 def _serve(make: Callable[[], Callable[[Any], Any]], reads: int, writes: int) -> NoReturn:
