@@ -32,6 +32,7 @@ from bpfbench.verifier.verification import Verification, verify
 
 EVERY: Final = 2048                 # instructions between two looks at the clock
 PATIENCE: Final = 0.5               # seconds before a progress bar appears
+BETWEEN: Final = 0.2                # seconds between two updates of it
 LIMIT: Final = 1_000_000
 
 
@@ -84,14 +85,16 @@ class Progress(Observer):
     def __init__(self, recorder: Recorder | None, bar: Bar) -> None:
         self.recorder = recorder
         self.bar = bar
-        self.began = time.monotonic()
+        self.due = time.monotonic() + PATIENCE
         self.next = EVERY
         self.paths = 0
 
     def visit(self, step: int, pc: int, state: Any) -> None:
         if step >= self.next:
             self.next = step + EVERY
-            if time.monotonic() - self.began > PATIENCE:
+            now = time.monotonic()
+            if now > self.due:
+                self.due = now + BETWEEN
                 self.bar.show(step, self.paths)
         if self.recorder is not None:
             self.recorder.visit(step, pc, state)

@@ -51,6 +51,8 @@ def gather(case: Case, match: re.Match[str] | None) -> Values:
     if insn is not None:
         register(case, values, "dst", insn.dst)
         register(case, values, "src", insn.src)
+        if insn.op.imm:
+            values.update(src=str(insn.imm), src_is="a constant")
         values.setdefault("size", str(insn.op.size))
     for name in ("to", "from"):
         if name in values:
@@ -399,6 +401,14 @@ def pointer_and_number(case: Case, v: Values) -> None:
     register(case, v, "num", num)
     reg = case.reg(num)
     v["num_min"] = integer(reg.scalar.smin) if reg is not None else "anything"
+
+
+def subtraction(case: Case, v: Values) -> None:
+    insn = case.insn
+    pointer = case.reg(insn.src) if insn is not None else None
+    v["remedy"] = "Copy the pointer, and subtract the number from the copy."
+    if pointer is not None and pointer.kind == rs.STACK:
+        v["remedy"] = "Copy the pointer, and add the number, negated, to the copy."
 
 
 def returned(case: Case, v: Values) -> None:

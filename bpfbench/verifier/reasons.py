@@ -168,7 +168,7 @@ ROWS: Final[list[Row]] = [
         "this pointer as it was made; only pointers into memory of the program may be moved",
         "Use {ptr} itself, with the offset in the load or store if it may have one.", facts.pointer_operand),
     Row(rf"{R} tried to subtract pointer from scalar", "{Insn} subtracts {src}, which is {src_is}, from {dst}, which "
-        "is {dst_is}.", "a pointer on the left of a subtraction", "Exchange the operands."),
+        "is {dst_is}.", "a pointer on the left of a subtraction", "{remedy}", facts.subtraction),
     Row(rf"{R} subtraction from stack pointer prohibited", "{Insn} subtracts {src}, which is {src_is}, from {dst}, "
         "which is {dst_is}.", "addition only, when a variable moves a stack pointer", "Negate the number and add it."),
     Row(r"math between (?P<kind>\S+) pointer and register with unbounded min value is not allowed",

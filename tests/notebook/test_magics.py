@@ -111,6 +111,7 @@ def test_long_walks_show_how_far_they_are(shell: Any, monkeypatch: Any) -> None:
 
     shown: list[int] = []
     monkeypatch.setattr(magics, "PATIENCE", 0.0)
+    monkeypatch.setattr(magics, "BETWEEN", 0.0)
     monkeypatch.setattr(magics.Bar, "show", lambda self, processed, waiting: shown.append(processed))
     run(shell, f"%%bpf\n{LONG.replace('400000', '4000')}")
     assert run(shell, "%verify prog --no-trace").accepted
@@ -179,3 +180,29 @@ def test_help_reaches_the_kernel(shell: Any) -> None:
     assert answer["found"] and answer["data"]["text/plain"].startswith("bpf_redirect, helper 23")
     assert not Shell.kernel.do_inspect("5 + 5", 2)["found"]
     assert asyncio.iscoroutinefunction(Shell.kernel.do_inspect) is False
+
+
+def test_a_real_kernel_completes_helps_and_is_interrupted() -> None:
+    """Through the protocol that JupyterLab speaks: Tab, Shift+Tab, and the ■ button while a program is verified."""
+    manager = pytest.importorskip("jupyter_client.manager", reason="no jupyter_client (pip install jupyterlab)")
+    km, kc = manager.start_new_kernel(kernel_name="python3")
+    try:
+        kc.execute_interactive("%load_ext bpfbench.notebook", timeout=60, output_hook=lambda message: None)
+        found = kc.complete("%%bpf\ncall map_look", 19, reply=True, timeout=30)["content"]
+        assert found["matches"] == ["map_lookup_elem", "map_lookup_percpu_elem"] and found["cursor_start"] == 11
+        helped = kc.inspect("%%bpf\nr0 = *(u32 *)(r1 +4)", 12, reply=True, timeout=30)["content"]
+        assert helped["found"] and helped["data"]["text/plain"].startswith("LDXW")
+        kc.execute_interactive(f"%%bpf\n{LONG}", timeout=60, output_hook=lambda message: None)
+        said: list[str] = []
+
+        def hook(message: Any) -> None:
+            content = message["content"]
+            if message["msg_type"] == "display_data" and "progress" in content["data"].get("text/html", ""):
+                km.interrupt_kernel()                               # as soon as the bar appears
+            said.append(str(content.get("text", "")))
+
+        reply = kc.execute_interactive("v = %verify --no-trace\nprint(v)", timeout=120, output_hook=hook)
+        assert reply["content"]["status"] == "ok" and "interrupted after" in "".join(said)
+    finally:
+        kc.stop_channels()
+        km.shutdown_kernel(now=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,3 +144,45 @@ def test_a_sample_of_recorded_refusals_is_explained_specifically(
             count += 1
             good += not judge(e, want["error"] or "")
     assert count > 100 and good >= 0.95 * count
+
+
+# Is it right?  Where an explanation says how much, doing that is enough, and one less is not. ------------------------
+
+
+@pytest.mark.parametrize("at, size", [(0, 1), (12, 2), (30, 4), (5, 8)])
+def test_the_bytes_asked_for_are_exactly_enough(at: int, size: int) -> None:
+    load = f"r0 = *(u{8 * size} *)(r2 +{at})"
+    begin = "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\n"
+    need = int(explained(f"{begin}{load}\nexit").facts["need"])
+    for proven, good in ((need, True), (need - 1, False)):
+        check = f"r4 = r2\nr4 += {proven}\nif r4 > r3 goto out\n"
+        assert bb.verify(bb.assemble(f"{begin}{check}{load}\nout: r0 = 0\nexit")).accepted is good
+
+
+@pytest.mark.parametrize("value, size, off", [(48, 1, 0), (48, 8, 4), (16, 4, 2)])
+def test_the_bound_asked_for_is_exactly_enough(value: int, size: int, off: int) -> None:
+    def program(bound: int) -> str:
+        return (f".map m array 4 {value} 1\n*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[m]\n"
+                f"call map_lookup_elem\nif r0 == 0 goto out\nr6 = *(u8 *)(r0 +0)\nif r6 > {bound} goto out\n"
+                f"r0 += r6\nr0 = *(u{8 * size} *)(r0 +{off})\nout: r0 = 0\nexit")  # fmt: skip
+
+    fix = explained(program(200)).fixes[0]
+    bound = int(re.findall(r"index > (\d+)", fix)[0])
+    assert bb.verify(bb.assemble(program(bound))).accepted and not bb.verify(bb.assemble(program(bound + 1))).accepted
+
+
+def test_following_the_advice_makes_each_of_these_programs_acceptable() -> None:
+    lookup = ".map m hash 8 8 1\n*(u64 *)(r10 -8) = 0\nr2 = r10\nr2 += -8\nr1 = map[m]\ncall map_lookup_elem\n"
+    for wrong, advice, right in (
+        (lookup + "r0 = *(u64 *)(r0 +0)\nexit", "`if r0 == 0 goto",
+         lookup + "if r0 == 0 goto out\nr0 = *(u64 *)(r0 +0)\nout: r0 = 0\nexit"),
+        ("r3 = 5\ncall get_prandom_u32\nr0 = r3\nexit", "r6 to r9",
+         "r6 = 5\ncall get_prandom_u32\nr0 = r6\nexit"),
+        ("r0 = *(u64 *)(r10 -12)\nr0 = 0\nexit", "such as -16", "r0 = *(u64 *)(r10 -16)\nr0 = 0\nexit"),
+        (".type cgroup_skb\nr0 = 7\nexit", "[0, 1]", ".type cgroup_skb\nr0 = 1\nexit"),
+        ("r0 = *(u8 *)(r1 +0)\nexit", "data", "r0 = *(u32 *)(r1 +0)\nr0 = 0\nexit"),
+        ("r2 = 5\nr2 -= r10\nr0 = 0\nexit", "add the number, negated", "r2 = r10\nr2 += -5\nr0 = 0\nexit"),
+    ):
+        e = explained(wrong)
+        assert advice in " ".join(e.fixes), e
+        assert bb.verify(bb.assemble(right)).accepted
