@@ -38,6 +38,7 @@ from bpfbench.verifier import logvalues
 from bpfbench.verifier.case import Case
 from bpfbench.verifier.explanation import Explanation, explain_case
 from bpfbench.verifier.logstate import Frames
+from bpfbench.verifier.regstate import UNINIT
 from bpfbench.verifier.route import Step
 from bpfbench.verifier.rules import match
 from bpfbench.verifier.verification import Rejection
@@ -69,6 +70,7 @@ _NARRATION: Final = re.compile(
       | \s*mark_precise|\s+frame\d+:\ regs=|(max_states|total_states|peak_states)""", re.VERBOSE)
 _AFTER_WALK: Final = re.compile(r"combined stack size|stack size of subprog|tail_calls are not allowed when|the call "
                                 r"stack of \d+ frames is too deep !|unreachable insn|jump out of range|last insn is")
+_UNSET: Final = re.compile(r"R(\d{1,2}) !read_ok")
 _LOOP: Final = re.compile(r"infinite loop detected at insn (\d+)")
 _OLD_FORM: Final = re.compile(r"ctx\((id=\d+,)?off=0,imm=0\)|=inv|=Pinv|\b[us](32_)?m(in|ax)_value=|\b[us]32_m(in|ax)="
                               r"|vs=\d+,imm=0\)")
@@ -416,6 +418,9 @@ class _Reader:
             out.accepted = False
             self.event("reject", pc, {"message": message})
             out.steps = self.chain() if pc >= 0 else []
+            unset = _UNSET.match(message)
+            if unset is not None and out.steps and int(unset.group(1)) <= 10:
+                out.steps[-1].regs[int(unset.group(1))] = UNINIT        # also when the log begins later
         return out
 
     def chain(self) -> list[Step]:

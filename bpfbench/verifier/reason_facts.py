@@ -346,6 +346,8 @@ def uninitialised(case: Case, v: Values) -> None:
             lost = "the caller did not pass it, or it was destroyed"
     if last is not None and last.depth and r > 5 and "destroyed" not in lost:
         lost = "a function begins with r1 to r5 and r10 only, and this one did not write it"
+    if "nothing" in lost and case.steps and case.steps[0].regs[r].struct:
+        lost = "the log begins after whatever left it so"
     if r == 0 and case.insn is not None and case.insn.kind == ops.EXIT and "nothing" in lost:
         remedy = "Set r0, the return value, before `exit`."
     v.update(lost=lost, remedy=remedy)

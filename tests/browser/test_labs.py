@@ -262,3 +262,27 @@ def test_the_page_about_a_log_explains_and_steps(page: Any, screenshot: Any, tmp
     page.keyboard.press("ArrowRight")
     page.get_by_text("step 2 / 2").first.wait_for()
     screenshot("log-report")
+
+
+def test_an_exported_notebook_needs_neither_kernel_nor_network(page: Any, screenshot: Any, tmp_path: Path,
+                                                               monkeypatch: Any) -> None:
+    """Run a notebook with BPFBENCH_EXPORT=1, export it with nbconvert, open the file."""
+    nbclient = pytest.importorskip("nbclient", reason="no nbclient (pip install jupyterlab)")
+    nbconvert = pytest.importorskip("nbconvert", reason="no nbconvert (pip install jupyterlab)")
+    nbformat = pytest.importorskip("nbformat", reason="no nbformat (pip install jupyterlab)")
+    monkeypatch.setenv("BPFBENCH_EXPORT", "1")
+    code = ["import bpfbench as bb\nimport bpfbench.notebook\nfrom bpfbench.notebook import labs", "labs.tnum_lab()",
+            "labs.liveness_lab(step=4)", "bb.verify(bb.assemble('exit')).explain()"]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in code])
+    nbclient.NotebookClient(nb, timeout=60, kernel_name="python3").execute()
+    off = dict.fromkeys(("require_js_url", "mathjax_url", "mermaid_js_url", "jquery_url", "widget_renderer_url"),
+                        "data:text/javascript,")
+    file = tmp_path / "exported.html"
+    file.write_text(nbconvert.HTMLExporter(**off).from_notebook_node(nb)[0], encoding="utf-8")
+    page.goto(f"file://{file}")
+    page.locator(".lab").nth(1).wait_for()
+    assert "Optimal: 10 too many" in page.locator(".lab").first.inner_text()
+    assert "Round 1, instruction 3" in page.locator(".lab").nth(1).inner_text()
+    assert "reads r0, but on this path r0 holds nothing" in page.locator("dl").inner_text()
+    page.locator(".lab").nth(1).scroll_into_view_if_needed()
+    screenshot("labs-exported")
