@@ -41,6 +41,7 @@ ONCE: Final = ("license", "version")                            # sections that 
 TABLES: Final = ("SYMTAB", "STRTAB", "REL", "RELA", "NULL")
 DROPPED: Final = (".debug", ".rel", ".BTF", ".llvm_", ".comment", ".eh_frame")
 EXTERN_SECTIONS: Final = (".ksyms", ".kconfig")
+JUMP_TABLES: Final = ".jumptables"                              # of LLVM 21 and later; not allocated
 NUMBERED: Final = 0xFF00                                        # section numbers above name no section
 CALL: Final = 0x85
 MAX_SECTION: Final = 1 << 28
@@ -132,7 +133,7 @@ class StaticLinker:
     def _sections(self, elf: ElfFile) -> dict[int, tuple[Joined, int]]:
         placed: dict[int, tuple[Joined, int]] = {}
         for s in elf.sections:
-            if s.type in TABLES or s.name.startswith(DROPPED) or not s.flags & 2 and s.name not in ONCE:
+            if s.type in TABLES or s.name.startswith(DROPPED) or not s.flags & 2 and s.name not in (*ONCE, JUMP_TABLES):
                 continue
             known = self.sections.get(s.name)
             if known is not None and s.name in ONCE:
@@ -201,6 +202,7 @@ class StaticLinker:
 
     def _relocations(self, elf: ElfFile, placed: dict[int, tuple[Joined, int]], symbols: dict[int, Entry]) -> None:
         order = ">" if elf.big_endian else "<"
+        tables: set[int] = set()
         for index, relocations in elf.relocations.items():
             if index not in placed:
                 continue
@@ -211,10 +213,21 @@ class StaticLinker:
                 if entry is None:
                     raise DynlinkError(f"relocation against {symbol.name or 'a symbol'!r}, whose section is not linked",
                                        elf.at(elf.sections[index], r.offset))
+                if entry.section is not None and entry.section.name == JUMP_TABLES and r.symbol not in tables:
+                    tables.add(r.symbol)
+                    self._jump_table(entry, shift, order, elf.at(elf.sections[index], r.offset))
                 if symbol.type == "SECTION":
                     moved = placed[symbol.section][1]
                     _shift(target.raw, at, r.type, moved, order)
                 self.relocations.append((target, at, entry, r.type))
+
+    def _jump_table(self, table: Entry, shift: int, order: str, where: Where) -> None:
+        """The entries of a jump table are offsets into the section of the code that uses it."""
+        assert table.section is not None
+        if table.size % 8 or table.value + table.size > len(table.section.raw):
+            raise DynlinkError(f"jump table {table.name!r} of {table.size} bytes lies outside {JUMP_TABLES}", where)
+        for at in range(table.value, table.value + table.size, 8):
+            _add(table.section.raw, at, order + "q", shift)
 
     # -- types ------------------------------------------------------------------------------------------------------------
 

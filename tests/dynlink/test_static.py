@@ -180,6 +180,35 @@ def test_circles_of_types_are_one() -> None:
     assert len(out) - 1 == 2 and moved[ids[0]] == moved[ids[1]] == moved[forward] and moved[pointer] == moved[ids[0] + 1]
 
 
+def test_jump_tables_move_with_their_code(libraries: Path, compiled: Compile) -> None:
+    """Objects of a compiler that makes jump tables: their entries are offsets into code that has moved."""
+    switch = libraries.parent / "jumptables" / "bpf_switch.o"
+    license = 'char _license[] SEC("license") = "%s";\n' % bb.load(switch).license
+    before = compiled('SEC("tc") int ahead(void *ctx) { return 7; }\n__noinline int own(int x) { return x * 3; }\n'
+                      'SEC("tc") int ahead_too(void *ctx) { return own(4); }\n' + license)
+    alone, moved = bb.load(switch), bb.load(link_static([before, switch.read_bytes()]))
+    for name, program in alone.programs.items():
+        assert moved.programs[name].insns == program.insns
+        assert [m.contents for m in moved.programs[name].maps] == [m.contents for m in program.maps]
+        for packet in (udp(), udp(80), bytes(64)):
+            result, expected = bb.run(moved.programs[name], packet), bb.run(program, packet)
+            assert result.trap is None and result.r0 == expected.r0
+
+
+def test_one_object_linked_is_the_object(libraries: Path) -> None:
+    """Every data set survives: instructions, maps, lines, CO-RE, settings, kernel symbols."""
+    for path in sorted(libraries.parent.glob("*.o")):
+        types = libraries.parent / "kernel.btf"
+        alone, linked_alone = bb.load(path, types), bb.load(link_static([path]), types)
+        assert list(alone.programs) == list(linked_alone.programs)
+        for name, program in alone.programs.items():
+            other = linked_alone.programs[name]
+            assert other.insns == program.insns and other.symbols == program.symbols
+            assert [str(line) for line in other.lines.values()] == [str(line) for line in program.lines.values()]
+            assert [(m.name, m.type, m.contents, m.inner_values) for m in other.maps] == [
+                (m.name, m.type, m.contents, m.inner_values) for m in program.maps]
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x7fELF", b"MZ" + bytes(100)])
 def test_what_is_no_object_is_one_clear_error(damage: bytes) -> None:
     with pytest.raises(bb.BpfbenchError, match="broken.o"):
