@@ -3,6 +3,13 @@
 The processes of bpfbench (path walker, interpreter, linker, rewriter) tell an observer what they do; a recorder keeps
 what it was told as `Event`s.  A `Trace` is that list together with the few questions that every view asks.
 
+A trace of a million events is kept as columns, and an `Event` is made when it is asked for:
+
+    kinds    "visit"  "visit"  "write"  …       names, shared
+    steps    1        2        2        …       64-bit numbers
+    pcs      0        1        1        …
+    held     s1       s1       {…}      …       named values, or an object that gives them (`Values`), shared
+
 >>> t = Trace([Event("visit", 0, 0), Event("write", 1, 0, {"reg": 0}), Event("visit", 2, 1)])
 >>> [e.step for e in t.of("visit")], len(t.at(0))
 ([0, 2], 2)
@@ -10,6 +17,7 @@ what it was told as `Event`s.  A `Trace` is that list together with the few ques
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from typing import final
 
@@ -43,44 +51,74 @@ def _plain(value: object) -> object:
 
 
 @final
-class Trace:
-    """A list of events in the order they happened."""
+class Values:
+    """Named values that many events share: what a verifier knew while several instructions changed nothing."""
 
-    __slots__ = ("events",)
+    __slots__ = ("names", "held")
+
+    def __init__(self, names: tuple[str, ...], held: tuple[object, ...]) -> None:
+        self.names = names
+        self.held = held
+
+    def named(self) -> dict[str, object]:
+        return dict(zip(self.names, self.held))
+
+
+@final
+class Trace:
+    """A list of events in the order they happened; see the module text for how it is kept."""
+
+    __slots__ = ("kinds", "steps", "pcs", "held")
 
     def __init__(self, events: list[Event] | None = None) -> None:
-        self.events: list[Event] = events if events is not None else []
+        self.kinds: list[str] = []
+        self.steps = array("q")
+        self.pcs = array("i")
+        self.held: list[Values | dict[str, object] | None] = []
+        for e in events or []:
+            self.add(e.kind, e.step, e.pc, e.values)
+
+    def add(self, kind: str, step: int, pc: int, held: Values | dict[str, object] | None = None) -> None:
+        """Append an event."""
+        self.kinds.append(kind)
+        self.steps.append(step)
+        self.pcs.append(pc)
+        self.held.append(held)
 
     def __len__(self) -> int:
-        return len(self.events)
+        return len(self.kinds)
 
     def __iter__(self) -> Iterator[Event]:
-        return iter(self.events)
+        return map(self._event, range(len(self.kinds)))
 
     def __getitem__(self, index: int) -> Event:
-        return self.events[index]
+        return self._event(index)
+
+    def _event(self, i: int) -> Event:
+        held = self.held[i]
+        return Event(self.kinds[i], self.steps[i], self.pcs[i], held.named() if isinstance(held, Values) else held)
 
     def __repr__(self) -> str:
-        return f"Trace({len(self.events)} events)"
+        return f"Trace({len(self.kinds)} events)"
 
     def of(self, kind: str) -> list[Event]:
         """All events of one kind."""
-        return [e for e in self.events if e.kind == kind]
+        return [self._event(i) for i, k in enumerate(self.kinds) if k == kind]
 
     def at(self, pc: int) -> list[Event]:
         """All events at one instruction."""
-        return [e for e in self.events if e.pc == pc]
+        return [self._event(i) for i, p in enumerate(self.pcs) if p == pc]
 
     def after(self, step: int, kind: str = "") -> Event | None:
         """The next event after `step` (of a kind, if given), or None."""
-        for e in self.events:
-            if e.step > step and (not kind or e.kind == kind):
-                return e
+        for i, at in enumerate(self.steps):
+            if at > step and (not kind or self.kinds[i] == kind):
+                return self._event(i)
         return None
 
     def before(self, step: int, kind: str = "") -> Event | None:
         """The last event before `step` (of a kind, if given), or None."""
-        for e in reversed(self.events):
-            if e.step < step and (not kind or e.kind == kind):
-                return e
+        for i in range(len(self.kinds) - 1, -1, -1):
+            if self.steps[i] < step and (not kind or self.kinds[i] == kind):
+                return self._event(i)
         return None

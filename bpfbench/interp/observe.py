@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mypy_extensions import mypyc_attr
 
-from bpfbench.trace import Event, Trace
+from bpfbench.trace import Trace
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -48,7 +48,7 @@ class Recorder(Observer):
         self.trace = Trace()
 
     def _keep(self, kind: str, step: int, pc: int, **values: object) -> None:
-        self.trace.events.append(Event(kind, step, pc, values))
+        self.trace.add(kind, step, pc, values)
 
     def visit(self, step: int, pc: int, registers: list[int]) -> None:
         self._keep("visit", step, pc, registers=list(registers))

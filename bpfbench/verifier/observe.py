@@ -7,14 +7,15 @@ the widgets and the fuzzer are observers.  States handed over are the walker's o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import mypyc_attr
 
-from bpfbench.trace import Event, Trace
+from bpfbench.trace import Trace, Values
 
 if TYPE_CHECKING:
-    from bpfbench.verifier.state import State
+    from bpfbench.verifier.regstate import RegState
+    from bpfbench.verifier.state import Slot, State
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -55,48 +56,65 @@ class Observer:
         """The program is refused."""
 
 
+VISIT: Final = ("path", "regs", "stack", "frame")
+
+
 @final
 class Recorder(Observer):
-    """Keeps everything as a `Trace`; states are shared, not copied deeply."""
+    """Keeps everything as a `Trace`.
+
+    Register states are immutable, so what an instruction left alone is shared: a step that changed nothing costs a
+    row of numbers, one that changed a register a list of eleven references.
+    """
+
+    __slots__ = ("trace", "path", "regs", "stack", "frame", "shown")
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.trace = Trace()
         self.path = 0
-
-    @property
-    def trace(self) -> Trace:
-        return Trace(self.events)
+        self.regs: list[RegState] = []
+        self.stack: list[Slot] = []
+        self.frame = -1
+        self.shown: Values | None = None
 
     def visit(self, step: int, pc: int, state: State) -> None:
-        self.events.append(Event("visit", step, pc, {"path": self.path, "regs": state.frames[-1].regs[:],
-                                                     "stack": state.frames[-1].stack[:],
-                                                     "frame": len(state.frames) - 1}))
+        top = state.frames[-1]
+        number = len(state.frames) - 1
+        regs, stack = top.regs, top.stack
+        if self.shown is None or number != self.frame or regs != self.regs or stack != self.stack:
+            if regs != self.regs:               # lists of objects without ==: compares identities
+                self.regs = regs[:]
+            if stack != self.stack:
+                self.stack = stack[:]
+            self.frame = number
+            self.shown = Values(VISIT, (self.path, self.regs, self.stack, number))
+        self.trace.add("visit", step, pc, self.shown)
 
     def fork(self, step: int, pc: int, target: int, state: State, speculative: bool) -> None:
-        self.events.append(Event("fork", step, pc, {"target": target, "speculative": speculative}))
+        self.trace.add("fork", step, pc, {"target": target, "speculative": speculative})
 
     def resume(self, step: int, pc: int, prev: int, state: State) -> None:
         self.path += 1
-        self.events.append(Event("resume", step, pc, {"path": self.path, "from": prev}))
+        self.shown = None
+        self.trace.add("resume", step, pc, {"path": self.path, "from": prev})
 
     def keep(self, step: int, pc: int, state: State) -> None:
-        self.events.append(Event("keep", step, pc, {"state": state.number}))
+        self.trace.add("keep", step, pc, {"state": state.number})
 
     def prune(self, step: int, pc: int, old: State, state: State) -> None:
-        self.events.append(Event("prune", step, pc, {"by": old.number}))
+        self.trace.add("prune", step, pc, {"by": old.number})
 
     def kept(self, step: int, pc: int, old: State, state: State, why: str) -> None:
-        self.events.append(Event("kept", step, pc, {"against": old.number, "why": why}))
+        self.trace.add("kept", step, pc, {"against": old.number, "why": why})
 
     def precise(self, step: int, pc: int, frame: int, reg: int, slot: int, state: State) -> None:
-        self.events.append(Event("precise", step, pc, {"frame": frame, "reg": reg, "slot": slot,
-                                                       "state": state.number}))
+        self.trace.add("precise", step, pc, {"frame": frame, "reg": reg, "slot": slot, "state": state.number})
 
     def loop(self, step: int, pc: int, state: State) -> None:
-        self.events.append(Event("loop", step, pc, {}))
+        self.trace.add("loop", step, pc)
 
     def end(self, step: int, pc: int, state: State) -> None:
-        self.events.append(Event("end", step, pc, {}))
+        self.trace.add("end", step, pc)
 
     def reject(self, step: int, pc: int, message: str, state: State | None) -> None:
-        self.events.append(Event("reject", step, pc, {"message": message}))
+        self.trace.add("reject", step, pc, {"message": message})
