@@ -183,7 +183,7 @@ def test_circles_of_types_are_one() -> None:
 def test_jump_tables_move_with_their_code(libraries: Path, compiled: Compile) -> None:
     """Objects of a compiler that makes jump tables: their entries are offsets into code that has moved."""
     switch = libraries.parent / "jumptables" / "bpf_switch.o"
-    license = 'char _license[] SEC("license") = "%s";\n' % bb.load(switch).license
+    license = f'char _license[] SEC("license") = "{bb.load(switch).license}";\n'
     before = compiled('SEC("tc") int ahead(void *ctx) { return 7; }\n__noinline int own(int x) { return x * 3; }\n'
                       'SEC("tc") int ahead_too(void *ctx) { return own(4); }\n' + license)
     alone, moved = bb.load(switch), bb.load(link_static([before, switch.read_bytes()]))
