@@ -36,8 +36,7 @@ def alu(w: Analysis, state: State, insn: Instruction) -> None:
         return
     if fn == ops.NEG:
         a = w.read(state, insn.dst)
-        w.write(state, insn.dst, compute(ops.NEG, wide, a, a) if a.kind == NUMBER else
-                ANY_NUMBER if wide else Value(NUMBER, between(0, U32_MAX), ANON))
+        w.write(state, insn.dst, compute(ops.NEG, wide, a, a) if a.kind == NUMBER else ANY_NUMBER)
         return
     b = constant(insn.imm) if imm else w.read(state, insn.src)
     a = w.read(state, insn.dst)
@@ -86,13 +85,11 @@ def _with_pointer(w: Analysis, state: State, insn: Instruction, a: Value, b: Val
     if a.kind > NUMBER and b.kind > NUMBER:
         if fn != ops.SUB:
             raise w.refuse("pointer-arithmetic", f"r{dst}: {vs.text(a)} and {vs.text(b)} are both pointers", dst, insn.src)
-        if not wide:
-            return Value(NUMBER, between(0, U32_MAX), ANON)
-        return _distance(a, b) if "lengths" in w.beyond else ANY_NUMBER
+        return _distance(a, b) if wide and "lengths" in w.beyond else ANY_NUMBER
     ptr, by = (a, b) if a.kind > NUMBER else (b, a)
     if not wide:
         if fn == ops.SUB:
-            return Value(NUMBER, between(0, U32_MAX), ANON)
+            return ANY_NUMBER               # Linux does not note that the upper half is clear
         raise w.refuse("pointer-arithmetic", f"32-bit arithmetic on {vs.text(ptr)} in r{dst}", dst)
     if fn not in (ops.ADD, ops.SUB):
         raise w.refuse("pointer-arithmetic", f"no such operation on a pointer, r{dst}: {vs.text(ptr)}", dst)
