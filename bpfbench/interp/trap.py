@@ -53,6 +53,10 @@ class Trap:
     def __repr__(self) -> str:
         return f"Trap({str(self)!r})"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How a trap travels between processes, also when this module is compiled."""
+        return Trap, (self.kind, self.message, self.pc, self.region, self.offset, self.insn)
+
     def to_json(self) -> dict[str, object]:
         return {
             "kind": self.kind, "message": self.message, "pc": self.pc, "region": self.region, "offset": self.offset,
