@@ -16,7 +16,7 @@ from typing import Final
 
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
-from bpfbench.verifier import bounds, speculation, tnum
+from bpfbench.verifier import bounds, slides, speculation, tnum
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.paths import push
 from bpfbench.verifier.precision import mark_chain
@@ -340,14 +340,18 @@ def move_pointer(w: Walk, insn: Instruction, ptr: RegState, by: RegState, ptr_is
 def _may_move(w: Walk, fn: int, dst: int, ptr: RegState, b: Scalar, known: bool) -> None:
     kind = ptr.kind
     if kind & rs.MAYBE_NULL and not (w.k.nullable_moves and kind & rs.BASE == rs.MEM):
-        raise w.refuse(f"R{dst} pointer arithmetic on {w.named(kind)} prohibited, null-check it first")
+        raise w.refuse(f"R{dst} pointer arithmetic on {_called(w, kind)} prohibited, null-check it first")
     if kind & rs.BASE in _MOVABLE:
         return
     if kind & rs.BASE == rs.FLOW_KEYS and known and w.k.version >= (6, 8):
         return
     if kind & rs.BASE in (rs.FLOW_KEYS, rs.MAP_PTR) and known and b.smin == 0 and fn == ops.ADD:
         return
-    raise w.refuse(f"R{dst} pointer arithmetic on {w.named(kind)} prohibited")
+    raise w.refuse(f"R{dst} pointer arithmetic on {_called(w, kind)} prohibited")
+
+
+def _called(w: Walk, kind: int) -> str:
+    return slides.NAMES.get(kind, w.named(kind)) if w.k.slides else w.named(kind)
 
 
 def _moved(w: Walk, fn: int, dst: int, ptr: RegState, b: Scalar, known: bool, ptr_is_dst: bool) -> RegState:

@@ -16,7 +16,7 @@ from typing import Final
 
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
-from bpfbench.verifier import bounds, refine, speculation, tnum
+from bpfbench.verifier import bounds, refine, slides, speculation, tnum
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.alu import forgetful, sane
 from bpfbench.verifier.jump_history import push_step
@@ -57,7 +57,7 @@ def jump(w: Walk, insn: Instruction) -> int:
         operands |= 1
     if operands and w.k.stack_history:
         push_step(w, 0, -1, operands, ())
-    taken = decide(w, a, b, fn, low)
+    taken = decide(w, a, b, fn, low) if not w.k.slides else slides.decide(insn, a)
     if taken >= 0:
         if a.kind == rs.SCALAR:
             mark_chain(w, insn.dst)
@@ -65,7 +65,8 @@ def jump(w: Walk, insn: Instruction) -> int:
             mark_chain(w, insn.src)
         if not w.bypass_v1:
             speculation.also_walk(w, insn, w.pc + 1 if taken else w.pc + insn.off + 1, w.pc)
-        show(w)
+        if not w.k.slides:
+            show(w)
         return insn.off if taken else 0
     linked = _linked_regs(w, state, a, b, imm)
     if len(linked) > 1 and w.k.state_ids:

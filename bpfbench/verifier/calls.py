@@ -317,4 +317,5 @@ def _enforce(w: Walk, reg: RegState, low: int, high: int, where: str) -> None:
         from bpfbench.verifier.log import tnum_text
 
         value = f"has value {tnum_text(s.v, s.m, 0)}" if s.m != (1 << 64) - 1 else "has unknown scalar value"
-        raise w.refuse(f"{where} the register R0 {value} should have been in {tnum_text(span[0], span[1], 0)}", EINVAL)
+        wanted = "0 or 1" if w.k.slides else f"in {tnum_text(span[0], span[1], 0)}"
+        raise w.refuse(f"{where} the register R0 {value} should have been {wanted}", EINVAL)

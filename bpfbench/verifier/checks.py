@@ -312,6 +312,10 @@ class CfgWalk:
         target = t + 1 + (imm if cls == 6 and w.k.version >= (6, 1) else off)
         if self.push(t, target, FALLTHROUGH, True):
             return True
+        if w.k.slides:
+            if t + 1 < len(self.code):
+                w.aux[t + 1].prune_point = True
+            return False
         aux = w.aux[target]
         aux.prune_point = aux.jmp_point = aux.jump_target = True
         return False

@@ -208,7 +208,7 @@ class Comparison:
         if base == rs.SCALAR:
             if self.w.explore_alu_limits or new.kind != rs.SCALAR:
                 return False
-            return not old.precise or new.scalar.within(old.scalar)
+            return (not old.precise and self.w.k.precision) or new.scalar.within(old.scalar)
         if base in (rs.MAP_KEY, rs.MAP_VALUE):
             if old.kind & rs.MAYBE_NULL:
                 return bool(new.kind & rs.MAYBE_NULL) and old.same_but_ids(new) and self.ids.match(old.id, new.id)

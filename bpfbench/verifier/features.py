@@ -45,6 +45,7 @@ class Features:
         "null_slot_retain", "callbacks_as_loops", "stack_history", "singular_ids", "swaps", "stack_grows",
         "dynptr_tracked", "call_loops_ok", "cpus", "null_precise", "callback_loops", "link_halves", "tail_exits",
         "full_errno", "fetch_back", "mov32_sign", "nullable_moves", "jump_chain", "ids_compared", "combine",
+        "slides", "spills_numbers",
     )  # fmt: skip
 
     def __init__(self, name: str, version: tuple[int, int], without: tuple[str, ...]) -> None:
@@ -107,9 +108,11 @@ class Features:
         self.callbacks_as_loops = v >= (6, 7)
         self.pruning = "pruning" not in without
         self.live = "liveness" not in without
-        self.precision = "precision" not in without
+        self.precision = "precision" not in without and v >= (5, 3)
         self.bits = "tnum" not in without
-        self.halves = "32-bit bounds" not in without
+        self.halves = "32-bit bounds" not in without and v >= (5, 7)
+        self.slides = v < (5, 1)                # the plain walk: slides.py
+        self.spills_numbers = v >= (5, 3)       # saved numbers are known when they come back
         self.mov32_sign = False                 # w1 = -1 sets all 64 bits (museum)
         self.nullable_moves = False             # memory that may be null may be moved (museum)
         self.jump_chain = True                  # precision goes from one side of a comparison to the other

@@ -165,7 +165,7 @@ def store_immediate(w: Walk, insn: Instruction) -> None:
     """*(size *)(dst + off) = imm"""
     kind = w.read(insn.dst).kind
     if kind == rs.CTX and w.k.version < (6, 4):
-        raise w.refuse(f"BPF_ST stores into R{insn.dst} ctx is not allowed")
+        raise w.refuse(f"BPF_ST stores into R{insn.dst} {'context' if w.k.slides else 'ctx'} is not allowed")
     access(w, insn.dst, insn.off, insn.op.size, True, -1, False, False)
     remember_kind(w, kind, False)
 
@@ -188,7 +188,10 @@ def atomic(w: Walk, insn: Instruction) -> None:
         raise w.refuse(f"R{insn.src} leaks addr into mem")
     kind = w.state.frames[-1].regs[insn.dst].kind
     if not _atomic_ok(w, kind):
-        raise w.refuse(f"BPF_ATOMIC stores into R{insn.dst} {w.named(kind)} is not allowed")
+        name = w.named(kind)
+        if w.k.slides:
+            name = "context" if kind == rs.CTX else "packet"
+        raise w.refuse(f"BPF_{'XADD' if w.k.slides else 'ATOMIC'} stores into R{insn.dst} {name} is not allowed")
     into = -1
     if insn.op.fn & 1:
         into = 0 if compare else insn.src

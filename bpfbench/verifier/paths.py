@@ -22,6 +22,8 @@ def push(w: Walk, pc: int, prev: int, speculative: bool) -> State:
     state = w.state.fork()
     state.speculative = state.speculative or speculative
     w.pending.append(Pending(state, pc, prev, w.log.mark() if w.log is not None else 0))
+    if w.k.slides and len(w.pending) > 1024:
+        raise w.refuse("BPF program is too complex", 14)
     if len(w.pending) > MAX_PENDING:
         raise w.refuse(f"The sequence of {len(w.pending)} jumps is too complex.", w.k.full_errno)
     if state.parent is not None:
@@ -39,7 +41,7 @@ def pop(w: Walk) -> bool:
     w.state = item.state
     w.pc = item.pc
     w.prev = item.prev
-    if w.log is not None and w.log.level == 1:
+    if w.log is not None and w.log.level == 1 and not w.k.slides:
         w.log.cut(item.log_mark)
     w.lines.clear()
     if w.observer is not None:

@@ -70,6 +70,10 @@ def _clean_finished(w: Walk, at: list[State], pc: int) -> None:
 def visited(w: Walk, pc: int) -> bool:
     """At a pruning point: True if the path may end here; else perhaps leaves a checkpoint (`is_state_visited`)."""
     k = w.k
+    if k.slides:
+        from bpfbench.verifier.slides import visited as visited_plainly
+
+        return visited_plainly(w, pc)
     state = w.state
     aux = w.aux[pc]
     force = aux.checkpoint or (k.history_limit > 0 and len(state.history) > k.history_limit)
@@ -126,7 +130,7 @@ def visited(w: Walk, pc: int) -> bool:
     if not w.bpf_capable and count > MAX_STATES:
         return False
     if add:
-        _checkpoint(w, pc, at)
+        leave_checkpoint(w, pc, at)
     return False
 
 
@@ -290,7 +294,7 @@ def _evict(w: Walk, old: State) -> None:
     maybe_free(w, old)
 
 
-def _checkpoint(w: Walk, pc: int, at: list[State]) -> None:
+def leave_checkpoint(w: Walk, pc: int, at: list[State]) -> None:
     """Keep the current state as a checkpoint."""
     state = w.state
     w.total_states += 1
@@ -353,5 +357,5 @@ def _without_pruning(w: Walk, pc: int, at: list[State], add: bool) -> bool:
         if old.pc == pc and old.branches:
             _being_walked(w, pc, old, w.state)
     if add:
-        _checkpoint(w, pc, at)
+        leave_checkpoint(w, pc, at)
     return False

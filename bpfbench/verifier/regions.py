@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bpfbench.verifier import contexts, progtypes
+from bpfbench.verifier import contexts, progtypes, slides
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.log import tnum_text
 from bpfbench.verifier.regstate import RegState
@@ -66,13 +66,18 @@ def block(w: Walk, r: int, off: int, size: int, limit: int, zero_ok: bool) -> No
     low = s32(s.smin + off)
     if low < 0 or not size_ok or low + size > limit:
         bad_range(w, r, reg, low, size, limit)
-        raise w.refuse(f"R{r} min value is outside of the allowed memory range")
+        raise w.refuse(f"R{r} min value is outside of the {_range_words(w)} range")
     if s.umax >= MAX_VAR_OFF:
-        raise w.refuse(f"R{r} unbounded memory access, make sure to bounds check any such access")
+        which = "array access into a map" if w.k.slides else "such access"
+        raise w.refuse(f"R{r} unbounded memory access, make sure to bounds check any {which}")
     high = s32(s.umax + off)
     if high < 0 or high + size > limit:
         bad_range(w, r, reg, high, size, limit)
-        raise w.refuse(f"R{r} max value is outside of the allowed memory range")
+        raise w.refuse(f"R{r} max value is outside of the {_range_words(w)} range")
+
+
+def _range_words(w: Walk) -> str:
+    return "array" if w.k.slides else "allowed memory"
 
 
 def map_type_access(w: Walk, r: int, off: int, size: int, write: bool) -> None:
@@ -93,6 +98,8 @@ def map_value(w: Walk, r: int, off: int, size: int, zero_ok: bool, helper: bool)
     reg = w.state.frames[-1].regs[r]
     m = reg.map
     assert m is not None
+    if w.k.slides:
+        slides.log_state(w)
     block(w, r, off, size, m.value_size, zero_ok)
     s = reg.scalar
     for kind, at, length in m.fields:

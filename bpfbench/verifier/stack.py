@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from bpfbench.isa import ops
 from bpfbench.verifier import regstate as rs
+from bpfbench.verifier import slides
 from bpfbench.verifier.dynptr import destroy_dynptr_slot
 from bpfbench.verifier.jump_history import push_step
 from bpfbench.verifier.log import tnum_text
@@ -142,14 +143,14 @@ def _write_61(w: Walk, frame: Frame, spi: int, byte: int, off: int, size: int, v
     insn = w.insn()
     aligned = off % 8 == 0
     if reg is not None and aligned and reg.kind == rs.SCALAR and not reg.scalar.same(UNKNOWN) and not reg.is_null \
-            and w.bpf_capable:
+            and w.bpf_capable and w.k.spills_numbers:
         if insn.dst != 10:
             mark_chain(w, value)
             reg = w.state.frames[-1].regs[value]
         save(w, frame, spi, reg, size)
         if width(reg) > 8 * size:
             frame.stack[spi] = Slot(frame.stack[spi].types, frame.stack[spi].reg.with_id(0))
-    elif immediate and aligned and insn.imm != 0 and w.bpf_capable:
+    elif immediate and aligned and insn.imm != 0 and w.bpf_capable and w.k.spills_numbers:
         save(w, frame, spi, constant(insn.imm), size)
     elif reg is not None and (reg.kind & rs.BASE) in rs.SPILLABLE:
         if size != 8:
@@ -271,6 +272,8 @@ def read_fixed(w: Walk, frame: Frame, off: int, size: int, dst: int) -> None:
     mark_slot_read(w, frame, spi, w.k.liveness == 1)
     track = True
     if types[7] == SPILL:
+        if w.k.slides:
+            slides.check_fill(w, types, size)
         track = _fill(w, frame, spi, off, size, dst)
         mark_slot_read(w, frame, spi, False)
         if dst < 0 and size != 8 and track:

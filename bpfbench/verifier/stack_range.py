@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bpfbench.verifier import regstate as rs
+from bpfbench.verifier import slides
 from bpfbench.verifier.log import tnum_text
 from bpfbench.verifier.scalar import s64
 from bpfbench.verifier.state import DYN, INVALID, MISC, ZEROED, Frame, Slot
@@ -31,6 +32,9 @@ def mark_slot_read(w: Walk, frame: Frame, spi: int, static: bool) -> None:
 
 def check_bounds(w: Walk, ptr: int, off: int, size: int, helper: bool, write: bool) -> None:
     """Does the access stay inside the stack?  Grows it as needed (`check_stack_access_within_bounds`)."""
+    if w.k.slides:
+        slides.stack_bounds(w, ptr, off, size, write)
+        return
     reg = w.state.frames[-1].regs[ptr]
     frame = w.state.frames[reg.frame]
     helper_words = helper and w.k.version < (6, 13)
@@ -74,6 +78,10 @@ class RawWrite:
 def initialized(w: Walk, ptr: int, off: int, size: int, zero_ok: bool, helper: bool, meta: RawWrite | None,
                 writes: bool = False) -> None:
     """May a helper (or a load with a variable offset) use these stack bytes?  (`check_stack_range_initialized`)"""
+    if w.k.slides:
+        if slides.helper_memory(w, ptr, size, zero_ok, meta is not None and meta.raw) and meta is not None:
+            meta.size, meta.reg = size, ptr
+        return
     reg = w.state.frames[-1].regs[ptr]
     frame = w.state.frames[reg.frame]
     s = reg.scalar

@@ -22,7 +22,7 @@ from bpfbench.isa.text import format_insn
 from bpfbench.program.liveness import components, live_registers, postorder
 from bpfbench.program.program import Program, SourceLine
 from bpfbench.trace import Trace
-from bpfbench.verifier import checks, progtypes
+from bpfbench.verifier import checks, progtypes, slides
 from bpfbench.verifier.depth import check_stack_depth
 from bpfbench.verifier.features import Features, features
 from bpfbench.verifier.helpers import TAIL_CALL
@@ -32,7 +32,7 @@ from bpfbench.verifier.kfuncs import Kfunc
 from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer, Recorder
 from bpfbench.verifier.trail import Decision, Trail
-from bpfbench.verifier.walk import EINVAL, ERRNO_NAMES, Refuse, Walk
+from bpfbench.verifier.walk import E2BIG, EINVAL, ERRNO_NAMES, Refuse, Walk
 from bpfbench.verifier.walker import walk_function, walk_main
 
 if TYPE_CHECKING:
@@ -248,7 +248,11 @@ def _run(request: Request, log: Log | None, observer: Observer | None,
         raise VerifierError("not supported: nesting too deep for the path walk") from deep
     if log is not None and walking[0] is not None:
         stats = Stats(w)
-        if w.processed or rejection is None or w.lines:
+        if k.slides:
+            if rejection is None:
+                depths = "+".join(str(depth) for depth in stats.stack_depths)
+                log.line(f"processed {stats.processed} insns (limit {k.insn_limit}), stack depth {depths}")
+        elif w.processed or rejection is None or w.lines:
             log.line(repr(stats))
     return w, rejection
 
@@ -277,11 +281,18 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
         raise Refuse(EINVAL if k.version < (6, 0) else 7)
     from bpfbench.verifier.func_info import read_func_info
 
-    checks.find_subprogs(w, code)
-    checks.check_jumps(w, code)
-    read_func_info(w)
-    checks.check_abnormal(w)
-    checks.resolve_loads(w, code)
+    if k.slides:
+        if len(code) > slides.MAX_INSNS:
+            raise Refuse(E2BIG)
+        checks.resolve_loads(w, code)
+        checks.find_subprogs(w, code)
+        checks.check_jumps(w, code)
+    else:
+        checks.find_subprogs(w, code)
+        checks.check_jumps(w, code)
+        read_func_info(w)
+        checks.check_abnormal(w)
+        checks.resolve_loads(w, code)
     checks.walk_cfg(w, code)
     insns = prog.insns
     starts = [sub.start for sub in w.subprogs]

@@ -17,7 +17,7 @@ from __future__ import annotations
 from bpfbench.errors import VerifierError, Where
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
-from bpfbench.verifier import alu, branch, calls, memory, regions
+from bpfbench.verifier import alu, branch, calls, memory, regions, slides
 from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.checks import Slot
 from bpfbench.verifier.flaws import refuse_flawed
@@ -42,6 +42,9 @@ def show_state(w: Walk) -> None:
     """Write the registers and slots that the last instruction touched behind it."""
     log = w.log
     if log is None:
+        return
+    if w.k.slides:
+        slides.log_state(w)
         return
     state = w.state
     log.insn_state(w.pc, state_text(state, len(state.frames) - 1, log.gen, False, w.scratched, w.scratched_slots))
@@ -87,7 +90,7 @@ def walk_function(w: Walk, subprog: int, code: list[Slot], strange: list[bool]) 
         w.live_stack = LiveStack()
     mark = w.log.mark() if w.log is not None else 0
     _walk(w, code, strange)
-    if w.log is not None and w.log.level == 1:
+    if w.log is not None and w.log.level == 1 and not w.k.slides:
         w.log.cut(0 if w.k.version >= (6, 1) else mark)
     w.explored_count = 0
     w.free_count = 0
@@ -126,7 +129,7 @@ def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
             w.just_kept = False
             if log is not None:
                 _log_insn(w, pc, prev, fresh_path)
-                if log.level >= 2:
+                if log.level >= 2 or k.slides:
                     fresh_path = False
             if observer is not None:
                 observer.visit(w.processed, pc, state)
@@ -177,6 +180,9 @@ def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
 def _log_insn(w: Walk, pc: int, prev: int, fresh_path: bool) -> None:
     log = w.log
     assert log is not None
+    if w.k.slides:
+        slides.log_insn(w, pc, prev, fresh_path)
+        return
     if log.level >= 2 and fresh_path:
         side = " (speculative execution)" if w.state.speculative else ""
         last = len(w.state.frames) - 1
@@ -302,6 +308,8 @@ def _packet_load(w: Walk, insn: Instruction, kind: int) -> None:
         raise w.refuse("BPF_LD_[ABS|IND] instructions not allowed for this program type", EINVAL)
     if w.k.version >= (6, 7) and any(f.in_callback for f in w.state.frames[1:]):
         raise w.refuse("cannot use BPF_LD_[ABS|IND] within callback", EINVAL)
+    if w.k.slides and len(w.subprogs) > 1:
+        raise w.refuse("BPF_LD_[ABS|IND] instructions cannot be mixed with bpf-to-bpf calls", EINVAL)
     w.read(6)
     if w.k.resource_text:
         check_resources(w, False, True, "BPF_LD_[ABS|IND]")
