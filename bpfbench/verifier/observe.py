@@ -57,6 +57,8 @@ class Observer:
 
 
 VISIT: Final = ("path", "regs", "stack", "frame")
+KEEP: Final = ("state", "regs", "stack")
+PRUNE: Final = ("by", "regs", "stack")
 
 
 @final
@@ -77,17 +79,24 @@ class Recorder(Observer):
         self.frame = -1
         self.shown: Values | None = None
 
-    def visit(self, step: int, pc: int, state: State) -> None:
+    def _look(self, state: State) -> bool:
+        """Copy the registers and slots if they are not those of the last time; were they?"""
         top = state.frames[-1]
         number = len(state.frames) - 1
-        regs, stack = top.regs, top.stack
-        if self.shown is None or number != self.frame or regs != self.regs or stack != self.stack:
-            if regs != self.regs:               # lists of objects without ==: compares identities
-                self.regs = regs[:]
-            if stack != self.stack:
-                self.stack = stack[:]
-            self.frame = number
-            self.shown = Values(VISIT, (self.path, self.regs, self.stack, number))
+        same = number == self.frame
+        if top.regs != self.regs:               # lists of objects without ==: compares identities
+            self.regs = top.regs[:]
+            same = False
+        if top.stack != self.stack:
+            self.stack = top.stack[:]
+            same = False
+        self.frame = number
+        return same
+
+    def visit(self, step: int, pc: int, state: State) -> None:
+        same = self._look(state)
+        if self.shown is None or not same:
+            self.shown = Values(VISIT, (self.path, self.regs, self.stack, self.frame))
         self.trace.add("visit", step, pc, self.shown)
 
     def fork(self, step: int, pc: int, target: int, state: State, speculative: bool) -> None:
@@ -99,10 +108,14 @@ class Recorder(Observer):
         self.trace.add("resume", step, pc, {"path": self.path, "from": prev})
 
     def keep(self, step: int, pc: int, state: State) -> None:
-        self.trace.add("keep", step, pc, {"state": state.number})
+        if not self._look(state):
+            self.shown = None
+        self.trace.add("keep", step, pc, Values(KEEP, (state.number, self.regs, self.stack)))
 
     def prune(self, step: int, pc: int, old: State, state: State) -> None:
-        self.trace.add("prune", step, pc, {"by": old.number})
+        if not self._look(state):
+            self.shown = None
+        self.trace.add("prune", step, pc, Values(PRUNE, (old.number, self.regs, self.stack)))
 
     def kept(self, step: int, pc: int, old: State, state: State, why: str) -> None:
         self.trace.add("kept", step, pc, {"against": old.number, "why": why})
