@@ -283,9 +283,10 @@ def start(program: Source, libraries: Sequence[Source] = (), engine: str = "inte
     `lazy`                  bind imports at their first call instead of now
     Raises DynlinkError naming the module and what is wrong with it.
 
-    >>> from bpfbench.dynlink.process import start                                         # doctest: +SKIP
-    >>> with start("meter.o", ["checksum.o", "counters.o", "headers.o"]) as process:       # doctest: +SKIP
-    ...     process.run(packet).r0
+    >>> import bpfbench
+    >>> folder = Path(bpfbench.__file__).parent.parent / "datasets" / "libraries"
+    >>> with start(folder / "meter.o", [folder / f"{name}.o" for name in ("checksum", "counters", "headers")]) as process:
+    ...     process.run(bytes(64)).r0
     2
     """
     return Process(program, libraries, engine, lazy, name, kernel)

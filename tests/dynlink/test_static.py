@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import bpfbench as bb
+from bpfbench import toolchain
 from bpfbench.cli import main
 from bpfbench.dynlink import link_static
 from bpfbench.dynlink.merge_btf import deduplicate
@@ -45,6 +49,15 @@ def test_a_program_over_three_libraries(libraries: Path, order: tuple[str, ...])
     assert verdicts(program) == [2, 2, 2, 1, 1]         # XDP_PASS three times, then XDP_DROP
     for engine in ("native", "emulate:x86_64", "emulate:aarch64", "emulate:riscv64"):
         assert bb.run(program, udp(), engine=engine).r0 == 2
+
+
+def test_the_objects_are_what_their_sources_say(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = json.loads((libraries.parent / "datasets.json").read_text())["compiler"].removeprefix("clang ")
+    monkeypatch.setenv("BPFBENCH_CLANG", f"clang-{wanted.split('.')[0]}")
+    if not toolchain.available() or toolchain.find_compiler().version != wanted:
+        pytest.skip(f"the objects were built with clang {wanted}; apt install clang-{wanted.split('.')[0]}")
+    done = subprocess.run([sys.executable, str(libraries / "build.py"), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_is_linked_loads_into_the_running_kernel(libraries: Path) -> None:
