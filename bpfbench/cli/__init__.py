@@ -14,7 +14,7 @@ import sys
 from typing import NoReturn
 
 from bpfbench import __version__
-from bpfbench.cli import binary, check, codegen, execution, linking, museum, source, views
+from bpfbench.cli import binary, check, codegen, course, execution, linking, museum, source, views
 from bpfbench.errors import BpfbenchError
 
 OK = 0
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"bpfbench {__version__}")
     top.add_argument("--debug", action="store_true", help="show a traceback when bpfbench itself fails")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for group in (source, check, codegen, execution, views, binary, linking, museum):
+    for group in (source, check, codegen, execution, views, binary, linking, museum, course):
         group.add(commands)
     return top
 
