@@ -162,6 +162,10 @@ def dynptr(case: Case, v: Values) -> None:
               "Dynptr has to be": "16 bytes of stack without a dynamic pointer",
               "cannot overwrite": "that a referenced dynamic pointer is released before its bytes are overwritten",
               "Expected a dynptr of type": f"a dynamic pointer of type {v.get('t', '?')}"}  # fmt: skip
+    if "name" in v or "iterator" in case.message:
+        kind = f"an iterator of type {v['name']}" if "name" in v else "an iterator on the stack"
+        wanted = {"expected an init": f"{kind} that was made and not ended yet",
+                  "expected uninit": f"stack that holds no iterator yet, for {kind}"}
     v["dynptr_wanted"] = next((w for start, w in wanted.items() if case.message.startswith(start)),
                               "a dynamic pointer as it was made, used through its helpers")
 
@@ -171,3 +175,19 @@ def compared(case: Case, v: Values) -> None:
     v["src_or_imm"] = "a register" if insn is None else (
         f"the constant {insn.imm}" if insn.op.imm else f"r{insn.src}, which is {case.is_(insn.src)}")
     v["where_words"] = ""
+
+
+def kfunc_argument(case: Case, v: Values) -> None:
+    arguments(case, v)
+    v["wants"] = case.message.partition("expected ")[2] or case.message.partition("must ")[2] \
+        or case.message.partition("expects ")[2] or "a constant" if "const" in case.message else case.message
+    if "arg" in v and case.last is not None:
+        r = int(v["arg"]) + 1
+        if r <= 5:
+            v["subjects"] = f"r{r}, argument #{v['arg']}, is {case.is_(r)}; the kernel says: {case.message}"
+
+
+def kernel_variable(case: Case, v: Values) -> None:
+    at = case.find(lambda pc, insn: insn.kind == ops.LDDW and insn.op.fn == ops.BTF_ID and insn.imm == int(v["id"]))
+    v["Variable_at"] = f"Instruction {at}" if at >= 0 else "A wide load"
+    v["at"] = str(at)

@@ -241,7 +241,7 @@ def variable_stack(case: Case, v: Values) -> None:
 def stack_range(case: Case, v: Values) -> None:
     off, size = int(v["off"]), int(v["size"])
     v["off_signed"] = signed(off)
-    v["written"] = "" if "write" in v["way"] else " that were written before"
+    v["written"] = "" if "write" in v.get("way", "") else " that were written before"
     if size <= 0:
         v["where"] = f"A size of {size} is not possible"
         v["remedy"] = "Pass a size of at least 1."

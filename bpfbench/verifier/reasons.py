@@ -99,15 +99,13 @@ ROWS: Final[list[Row]] = [
     Row(r"tail_calls are not allowed when call stack of previous frames is (?P<size>\d+) bytes\. Too large",
         "The frames below the function with the tail call use {size} bytes of stack: {use}.",
         "at most 256 bytes below a function that makes tail calls", "", facts.stack_use),
-    Row(r"The sequence of (?P<count>\d+) jumps is too complex.*",
+    Row(r"The sequence of (?P<count>\d+) jumps is too complex.*|BPF program is too complex",
         "{count} paths were waiting to be walked when {insn} forked once more; {hot}.",
         "at most 8192 paths waiting at a time", "Make branches merge: {merge}.", facts.forks),
     Row(r"BPF program is too large(\. Processed (?P<count>\d+) insn)?.*|Processed (?P<count2>\d+) insn.*",
         "{count} instructions were processed and the walk was at {insn}; {hot}.",
         "an end of the walk within 1000000 processed instructions",
         "Shorten what is walked most: {merge}.", facts.forks),
-    Row(r"tail_call abusing map_ptr", "A tail call is reached with different maps on different paths.",
-        "one known map for each tail call, without CAP_PERFMON", "Call bpf_tail_call with one map."),
 
     # Single instructions ----------------------------------------------------------------------------------------------
     Row(r"unknown opcode (?P<code>\w+)", "{Flawed_at} has the opcode byte 0x{code}, which is no instruction here.",
@@ -193,9 +191,9 @@ ROWS: Final[list[Row]] = [
         facts.returned),
     Row(r"cannot return stack pointer to the caller", "{Insn} returns r0, which is {is}, from a function whose frame "
         "is gone afterwards.", "a value that outlives the function", "Return the value itself.", facts.returned),
-    Row(rf"(At|In) (?P<where>.*?) the register {R} has (?P<has>.*) should have been in (?P<range>.*)",
-        "{Insn} ends {where} with {r}, which is {is}.", "{r} in {range} for a program of type {type}",
-        "Set {r} to a value in {range} on this path.", facts.returned),
+    Row(rf"(At|In) (?P<where>.*?) the register {R} has (?P<has>.*) should have been (?P<range>.*)",
+        "{Insn} ends {where} with {r}, which is {is}.", "{r} {range} for a program of type {type}",
+        "Set {r} to a value {range} on this path.", facts.returned),
     Row(r"same insn cannot be used with different pointers",
         "{Insn} goes through {r}, which is {is} on this path and another kind of pointer on another.",
         "the same kind of pointer on every path, because the instruction is rewritten for it",
@@ -210,7 +208,8 @@ ROWS: Final[list[Row]] = [
     Row(rf"{R} invalid mem access '(?P<kind>.*)'", "{Insn} uses {r} as an address, but {r} is {is}{since}.",
         "a pointer to memory that the program may touch in {r}", "{remedy}", memory.no_pointer),
     Row(rf"({R} )?cannot write into (?P<kind>\S+)|write to change key R(?P<reg2>\d+) not allowed"
-        r"|only read (from (?P<what>\S+) )?is supported",
+        r"|only read (from (?P<what>\S+) )?is supported|the prog does not allow writes to packet data"
+        r"|bpf_\w+\(\) may write into memory pointed by R(?P<reg3>\d+) type=(?P<kind2>.*)",
         "{Insn} writes through {r}, which is {is}{why_read_only}.", "a read, or memory that may be written",
         "", memory.read_only),
     Row(rf"invalid bpf_context access( off=(?P<off>{N}) size=(?P<size>\d+))?",
@@ -303,7 +302,7 @@ ROWS: Final[list[Row]] = [
         "{Insn} reads {size} bytes of stack from r10{off_signed} on{through}; byte {i} of them, at r10{byte_signed}, {never}"
         "{slot}.", "that all {size} bytes were written before",
         "Write r10{off_signed} to r10{end_signed} first, e.g. set the whole object to zero.", memory.stack_hole),
-    Row(rf"invalid unbounded variable-offset( indirect)? ?(?P<way>\S+ \S+) stack {R}",
+    Row(rf"invalid unbounded variable-offset(?P<way>.*) stack {R}",
         "{Insn} reaches the stack through {r}, which is {is}: the variable part has no useful bounds.",
         "a variable offset with bounds inside the frame", "Bound the index before it is added to the stack pointer.",
         NOTHING),
@@ -311,6 +310,20 @@ ROWS: Final[list[Row]] = [
         "{Insn} reaches the stack through {r}, which is {is}. {where}.",
         "that every byte the access may touch lies in the frame{written}",
         "Bound the index so that the access stays inside the array on the stack.", memory.stack_variable),
+    Row(rf"invalid stack off=(?P<off>{N}) size=(?P<size>{N})|invalid stack type R(?P<reg>\d+) off=(?P<off2>{N}) "
+        rf"access_size=(?P<size2>{N})",
+        "{Insn} reaches {size} bytes of stack from r10{off_signed} on ({r} is {is}). {where}.",
+        "bytes between r10-512 and r10-1{written}", "{remedy}", memory.stack_range),
+    Row(rf"invalid variable stack read R(?P<reg>\d+) var_off=(?P<var>.*)"
+        rf"|variable stack access var_off=(?P<var2>.*?) off=(?P<off>{N}) size=(?P<size>\d+)"
+        rf"|variable offset stack pointer cannot be passed into helper function; (var_off=)?(?P<var3>.*?)"
+        rf"( off=(?P<off2>{N}) size=(?P<size2>\d+))?",
+        "{Insn} reaches {size} bytes of the stack through {r}, which is {is}: its offset{off_words} with the bits {var} "
+        "is not one number.", "a constant offset into the stack", "Use a map's value for variable indices.",
+        memory.variable_stack),
+    Row(r"corrupted spill memory", "{Insn} loads {size} bytes of a slot from which part of a saved pointer was "
+        "overwritten ({slot}).", "all 8 bytes of a saved pointer, untouched", "Save the pointer again.",
+        memory.access_size),
     Row(r"invalid size of register spill", "{Insn} stores only {size} of the 8 bytes of {src}, which is {src_is}.",
         "all 8 bytes, so that the pointer can be loaded again", "Store 64 bits.", memory.access_size),
     Row(r"invalid size of register fill", "{Insn} loads {size} bytes of a stack slot that holds a saved pointer "
@@ -369,6 +382,12 @@ ROWS: Final[list[Row]] = [
     Row(r"(R(?P<reg>\d+) )?invalid zero-sized read.*",
         "{helper} is given {size_is} as a size: {subjects}.", "a size of at least 1",
         "Check the size for 0 before instruction {pc}.", calls.arguments),
+    Row(rf"{R} is of type (?P<have>.*) but (?P<want>.*) is expected", "{helper} takes {r}, which is {is} ({have}).",
+        "{want}", ""),
+    Row(r"expected map for helper call|tail_call abusing map_ptr", "{helper} is not told one map: {subjects}.",
+        "one known map on every path", "", calls.arguments),
+    Row(r"get_local_storage\(\) doesn't support non-zero flags", "{helper} takes flags in r2, and {subjects}.",
+        "the number 0 in r2", "Pass 0.", calls.arguments),
     Row(r"cannot pass map_type (?P<t>\d+) into func (?P<func>.*)|cannot update sockmap in this context",
         "{helper} is given {map}, and it does not work on maps of that type{wanted_maps}.",
         "a map of a type that {helper} works on", "{remedy}", calls.map_and_helper),
@@ -386,24 +405,41 @@ ROWS: Final[list[Row]] = [
     Row(r"BPF_LD_\[ABS\|IND\] instructions not allowed for this program type",
         "{Insn} is a packet load of the old kind, in a program of type {type}.",
         "a socket filter or a traffic classifier", "Use data and data_end of the context."),
-    Row(r"(cannot use BPF_LD_\[ABS\|IND\] within callback|BPF_LD_\[ABS\|IND\] cannot be .*)",
+    Row(r"(cannot use BPF_LD_\[ABS\|IND\] within callback|BPF_LD_\[ABS\|IND\] (instructions )?cannot be .*)",
         "{Insn} may leave the program early, here with something still held.", "nothing held at a packet load"),
     Row(r"at the time of BPF_LD_ABS\|IND R6 != pointer to skb", "{Insn} reads the packet through r6, which is {is}.",
         "the context in r6", "Copy r1 to r6 at the beginning.", facts.base_register),
     Row(r"helper call might sleep in a non-sleepable prog|sleepable helper (?P<f>.*) in (?P<w>.*)"
         r"|program must be sleepable to call (?P<f2>.*)|(?P<f3>.*) is sleepable within (?P<w3>.*)",
         "{Insn} calls {helper}, which may sleep, in a program that must not.", "a program that may sleep"),
+    Row(rf"{R} (is not a const|must be a known constant|must be referenced or trusted|must be a rcu pointer)"
+        r"|pointer in R(?P<reg2>\d+) isn't map pointer",
+        "The kernel function called at {pc} takes {r}, which is {is}.", "an argument as the function declares it: "
+        "{wants}", "", calls.kfunc_argument),
+    Row(r"(kernel function (?P<func>\S+) )?args?#(?P<arg>\d+) (pointer type .*|is .* expected .*|expected pointer to ctx, "
+        r"but got .*|expected pointer to STRUCT .*|arg#\d+ memory, len pair .*)|release kernel function (?P<func2>\S+) expects "
+        r"refcounted PTR_TO_BTF_ID", "The kernel function called at {pc} gets as an argument what it does not take: "
+        "{subjects}.", "{wants}", "", calls.kfunc_argument),
+    Row(r"arg#(?P<arg>\d+) expected pointer to an iterator on stack|expected an RCU CS when using (?P<func>\S+)"
+        r"|expected an initialized iter_(?P<name>\w+) as arg #(?P<arg2>\d+)"
+        r"|expected uninitialized iter_(?P<name2>\w+) as arg #(?P<arg3>\d+)",
+        "The iterator's function called at {pc} gets {subjects}; {dynptr}.", "{dynptr_wanted}", "", calls.dynptr),
+    Row(r"(ldimm64 insn specifies invalid|pseudo) btf_id (?P<id>\d+).*", "{Variable_at} names the kernel variable with BTF "
+        "id {id}, and there is none.", "the BTF id of a variable of this kernel", "", calls.kernel_variable),
+    Row(rf"{R} is not a scalar|arg#(?P<arg>\d+) (is expected to be non-NULL|expects pointer to ctx)",
+        "{Insn} calls a global function with {subjects}.", "arguments of the declared types", "", calls.arguments),
     Row(r"failed to find BTF for kernel function|calling kernel function (?P<f>.*) is not allowed|kernel btf_id .*"
         r"|invalid kernel function call not eliminated in verifier pass|kernel function .*|kfunc .*"
         r"|negative offset disallowed for kernel module function call",
         "{Kfunc_at} calls the kernel function with BTF id {btf_id}, which cannot be found or is not offered here.",
         "a kernel function of this kernel that is offered to programs of type {type}", "", calls.kfunc),
     Row(r"(global )?function calls are not allowed while holding a lock.*"
-        r"|(?P<f>\S+) cannot be used inside (?P<w>\S+)-ed region",
+        r"|(?P<f>.+) cannot be used inside (?P<w>\S+)-ed region",
         "{Insn} happens while a lock is held.", "nothing that may take long or take a lock while one is held",
         "Unlock before instruction {pc}."),
     Row(r"bpf_spin_unlock (without taking a lock|of different lock|is missing)|Locking two bpf_spin_locks are not .*"
-        r"|bpf_rcu_read_unlock is missing|unmatched .* unlock.*|.* needs to be a pointer to bpf_spin_lock.*",
+        r"|bpf_rcu_read_unlock is missing|unmatched .* unlock.*|.* needs to be a pointer to bpf_spin_lock.*"
+        r"|nested rcu read lock.*|unmatched attempt to enable preemption.*",
         "At {insn} locks and unlocks do not match: {subjects}.", "every lock released once, on every path",
         "Pair lock and unlock in the same function.", calls.arguments),
     Row(r"map '(?P<map>.*?)' has (to have BTF in order to use|no valid) (?P<field>\S+)",
@@ -416,7 +452,7 @@ ROWS: Final[list[Row]] = [
     Row(rf"({R} has no valid kptr|timer pointer in R1 .*|Helper has invalid btf_id in R(?P<reg2>\d+)"
         r"|(?P<t>\S+) progs cannot use bpf_(?P<f>\S+) yet)",
         "{helper} gets {subjects}.", "an object of the kind that the map's BTF declares", "", calls.arguments),
-    Row(r"Caller passes invalid args into func#(?P<number>\d+) \('(?P<func>.*)'\)",
+    Row(r"Caller passes invalid args into func#(?P<number>\d+) (?P<func>.*)",
         "{Insn} calls the global function {func} with {subjects}.", "arguments of the types that {func} declares", "",
         calls.arguments),
 
@@ -477,7 +513,7 @@ ROWS: Final[list[Row]] = [
     Row(r"(?P<what>.*) (prohibited )?for !root.*", "{Insn}: {what}. {subjects}.", "CAP_PERFMON for this operation",
         "Load with CAP_PERFMON.", calls.arguments),
     Row(r"verifier bug: (?P<what>.*)|verifier internal error(?P<w2>.*)|kernel subsystem misconfigured (?P<w3>.*)"
-        r"|BUG (?P<w4>.*)",
+        r"|BUG (?P<w4>.*)|bug: (?P<w5>.*)|invalid insn idx .*",
         "At {insn} the verifier found itself in a state that must not happen: {message}.{subjects_dot}",
         "never to come here; the program is not at fault", "", calls.arguments),
 ]

@@ -89,7 +89,8 @@ RULES: Final[list[Rule]] = [
     Rule("tail-call-stack", ("tail_calls are not allowed when call stack of previous frames is {} bytes. Too large",),
          "A tail call starts over with a fresh frame while those below stay: they may use 256 bytes at most.",
          "Use less stack in functions that call functions with tail calls."),
-    Rule("too-complex", ("The sequence of {} jumps is too complex.", "The sequence of {} jumps is too complex{}",),
+    Rule("too-complex", ("The sequence of {} jumps is too complex.", "The sequence of {} jumps is too complex{}",
+                         "BPF program is too complex"),
          "More than 8192 paths wait to be walked.",
          "Split the program by tail calls or global functions, or make branches merge sooner."),
     Rule("too-large", ("BPF program is too large. Processed {} insn",),
@@ -173,7 +174,7 @@ RULES: Final[list[Rule]] = [
                                "cannot return stack pointer to the caller"),
          "What this function returns must be a number.", "Return a number.",
          ".type cgroup_skb\nr0 = r10\nexit"),
-    Rule("return-range", ("At {} the register R{} has {} should have been in {}",
+    Rule("return-range", ("At {} the register R{} has {} should have been {}",
                           "In {} the register R{} has {} should have been in {}"),
          "The kernel gives a meaning to these return values only.", "Return a value of the range, on every path.",
          ".type cgroup_skb\nr0 = 7\nexit"),
@@ -192,7 +193,9 @@ RULES: Final[list[Rule]] = [
          "Read through the pointer itself, not through a number; use probe_read_kernel for kernel addresses.",
          "r2 = 8\nr0 = *(u64 *)(r2 +0)\nexit"),
     Rule("read-only", ("R{} cannot write into {}", "write to change key R{} not allowed", "only read is supported",
-                       "only read from {} is supported", "cannot write into {}"),
+                       "only read from {} is supported", "cannot write into {}",
+                       "the prog does not allow writes to packet data",
+                       "bpf_{}() may write into memory pointed by R{} type={}"),
          "This memory is only for reading.", "Copy it and change the copy; packets: use a helper or another program "
                                              "type.",
          ".type cgroup_skb\nr2 = *(u32 *)(r1 +76)\nr3 = *(u32 *)(r1 +80)\nr4 = r2\nr4 += 1\nif r4 > r3 goto out\n"
@@ -201,7 +204,7 @@ RULES: Final[list[Rule]] = [
          "No field of the context of this program type lies there, or not with this size, or it is read-only.",
          "Use the fields that the type's context has (contexts.py), in their size.", "r0 = *(u8 *)(r1 +0)\nexit"),
     Rule("ctx-store", ("BPF_ST stores into R{} {} is not allowed", "BPF_ATOMIC stores into R{} {} is not allowed",
-                       "BPF_ATOMIC loads from R{} {} is not allowed"),
+                       "BPF_ATOMIC loads from R{} {} is not allowed", "BPF_{} stores into R{} {} is not allowed"),
          "Accesses through this kind of pointer are rewritten or checked one by one, which these operations do not "
          "allow.",
          "Load the value, change it, store it from a register.", "lock *(u64 *)(r1 +0) += r1\nr0 = 0\nexit"),
@@ -269,7 +272,11 @@ RULES: Final[list[Rule]] = [
                               "invalid read from stack R{} off {}+{} size {}", "invalid {}read from stack R{} {}",
                               "invalid unbounded variable-offset read from stack R{}",
                               "invalid indirect read from stack R{} {}", "invalid indirect read from stack off {}",
-                              "invalid indirect access to stack R{} off={} size={}"),
+                              "invalid indirect access to stack R{} off={} size={}",
+                              "invalid variable-offset{} stack R{} {}",
+                              "invalid unbounded variable-offset{} stack R{}", "invalid stack off={} size={}",
+                              "invalid variable stack read R{} var_off={}",
+                              "invalid stack type R{} off={} access_size={}"),
          "The bytes lie outside of the frame, or were never written (padding of a structure, for a helper's argument).",
          "Read what was written, inside the frame; initialise whole objects.",
          "r0 = *(u64 *)(r10 -520)\nexit"),
@@ -277,7 +284,7 @@ RULES: Final[list[Rule]] = [
          "A pointer is kept only when all of its 8 bytes are stored and loaded together.", "Use 64-bit stores and "
                                                                                            "loads.",
          ".type socket_filter\n*(u32 *)(r10 -8) = r1\nr0 = 0\nexit"),
-    Rule("spill-corrupt", ("attempt to corrupt spilled pointer on stack",),
+    Rule("spill-corrupt", ("attempt to corrupt spilled pointer on stack", "corrupted spill memory"),
          "Part of a spilled pointer would be overwritten.", "Overwrite all eight bytes.",
          "!.type socket_filter\n*(u64 *)(r10 -8) = r1\n*(u32 *)(r10 -8) = 0\nr0 = 0\nexit"),
     Rule("spill-caller", ("cannot spill pointers to stack into stack frame of the caller",),
@@ -286,7 +293,9 @@ RULES: Final[list[Rule]] = [
     Rule("stack-variable", ("R{} variable stack access prohibited for !root, var_off={} off={}",
                             "R{} stack pointer arithmetic goes out of range, prohibited for !root; off={}",
                             "spilled ptr in range of var-offset stack write; insn {}, ptr off: {}",
-                            "uninit stack in range of var-offset write prohibited for !root; insn {}, off: {}"),
+                            "uninit stack in range of var-offset write prohibited for !root; insn {}, off: {}",
+                            "variable stack access var_off={} off={} size={}",
+                            "variable offset stack pointer cannot be passed into helper function; {}"),
          "Without privileges a stack offset must be constant: speculation could go past a bound.",
          "Use a map value for variable indices.",
          "!.type socket_filter\nr2 = *(u32 *)(r1 +0)\nr2 &= 4\nr2 += -8\nr2 += r10\n*(u64 *)(r10 -8) = 0\nr0 = *(u32 "
@@ -294,9 +303,11 @@ RULES: Final[list[Rule]] = [
          "r0 = 0\nexit"),
 
     # Calls ------------------------------------------------------------------------------------------------------------
-    Rule("helper-unknown", ("invalid func {}#{}",), "There is no helper of that number.", "Check the number.",
+    Rule("helper-unknown", ("invalid func {}#{}", "invalid func {}"),
+         "There is no helper of that number.", "Check the number.",
          "call 9999\nr0 = 0\nexit"),
-    Rule("helper-not-for-type", ("program of this type cannot use helper {}", "unknown func {}"),
+    Rule("helper-not-for-type", ("program of this type cannot use helper {}", "unknown func {}",
+                                 "func {} not supported for program type {}"),
          "Helpers belong to program types: this one would have nothing to work on.",
          "Use another helper, or another program type (helper_protos.py).", ".type socket_filter\nr2 = 0\ncall "
                                                                             "xdp_adjust_head\nexit"),
@@ -305,7 +316,8 @@ RULES: Final[list[Rule]] = [
          "Some helpers are only for programs under the GPL.", "Declare the licence, if it is one.",
          ".license proprietary\nr1 = r10\nr1 += -8\n*(u64 *)(r10 -8) = 0\nr2 = 8\nr3 = 0\ncall probe_read_kernel\nr0 "
          "= 0\nexit"),
-    Rule("helper-type", ("R{} type={} expected={}",), "The argument is of another kind than the helper wants.",
+    Rule("helper-type", ("R{} type={} expected={}", "R{} is of type {} but {} is expected"),
+         "The argument is of another kind than the helper wants.",
          "Check the order and kind of the arguments.", "r2 = r10\nr2 += -8\n*(u64 *)(r10 -8) = 0\ncall "
                                                        "map_lookup_elem\nr0 = 0\nexit"),
     Rule("helper-packet", ("helper access to the packet is not allowed",),
@@ -326,13 +338,16 @@ RULES: Final[list[Rule]] = [
          "This helper wants at least one byte.", "Check for 0 first.",
          "r1 = r10\nr1 += -8\n*(u64 *)(r10 -8) = 0\nr2 = 0\ncall trace_printk\nr0 = 0\nexit"),
     Rule("map-helper", ("cannot pass map_type {} into func {}", "cannot update sockmap in this context",
-                        "invalid map_ptr to access map->{}", "expected prog array map for tail call"),
+                        "invalid map_ptr to access map->{}", "expected prog array map for tail call",
+                        "expected map for helper call", "get_local_storage() doesn't support non-zero flags",
+                        "only one cgroup storage of each type is allowed", "tail_call abusing map_ptr"),
          "This helper does not work on maps of that type.", "Use the helper that belongs to the map.",
          ".map m prog_array 4 4 1\n*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[m]\ncall map_lookup_elem\nr0 = "
          "0\nexit"),
     Rule("callback-map", ("callback function not allowed for map", "{} callback {}"),
          "The map's elements cannot be walked with a callback.", "Use a hash or array map."),
-    Rule("callback-btf", ("missing btf func_info", "callback function R{}", "callback{}must be static"),
+    Rule("callback-btf", ("missing btf func_info", "callback function R{}", "callback{}must be static",
+                          "callback function not static", "callback function cannot be the main program"),
          "A callback is found by the program's BTF.", "Compile with -g."),
     Rule("tail-call-subprog", ("tail_call is not allowed in subprogs without BTF", "LD_ABS is not allowed in "
                                                                                    "subprogs without BTF",
@@ -341,13 +356,36 @@ RULES: Final[list[Rule]] = [
          "Compile with -g.",
          ".map p prog_array 4 4 1\n.type socket_filter\ncall pc+2\nr0 = 0\nexit\nr2 = map[p]\nr3 = 0\ncall "
          "tail_call\nr0 = 0\nexit"),
-    Rule("ld-abs-type", ("BPF_LD_[ABS|IND] instructions not allowed for this program type",),
+    Rule("ld-abs-type", ("BPF_LD_[ABS|IND] instructions not allowed for this program type",
+                         "cannot use BPF_LD_[ABS|IND] within callback",
+                         "BPF_LD_[ABS|IND] instructions cannot be mixed with bpf-to-bpf calls",
+                         "at the time of BPF_LD_ABS|IND R6 != pointer to skb"),
          "Only socket filters and classifiers have the packet that these instructions read.", "Use direct packet "
                                                                                               "access.",
          "r6 = r1\nr0 = *(u8 *)skb[0]\nexit"),
     Rule("sleep", ("helper call might sleep in a non-sleepable prog", "sleepable helper {} in {}",
                    "program must be sleepable to call {}", "{} is sleepable within {}"),
          "A helper that may sleep needs a program that may.", "Make the program sleepable (SEC(\"….s\"))."),
+    Rule("kfunc-argument", ("R{} is not a const", "R{} must be a known constant",
+                            "release kernel function {} expects refcounted PTR_TO_BTF_ID",
+                            "arg#{} pointer type {} must point to {}scalar, or struct with scalar",
+                            "arg#{} is {} expected {} or socket", "arg#{} expected pointer to ctx, but got {}",
+                            "pointer in R{} isn't map pointer", "R{} must be referenced or trusted",
+                            "R{} must be a rcu pointer", "kernel function {} args#{} {}",
+                            "arg#{} arg#{} memory, len pair leads to invalid memory access"),
+         "The argument is not what this kernel function takes.", "Check the order and kind of the arguments against "
+                                                                 "its declaration in vmlinux.h."),
+    Rule("iterator", ("arg#{} expected pointer to an iterator on stack", "expected an RCU CS when using {}",
+                      "expected an initialized iter_{} as arg #{}", "expected uninitialized iter_{} as arg #{}"),
+         "An iterator lives in its own stack slots and is made, moved and ended by its functions.",
+         "Call new once, next until it gives NULL, destroy on every path."),
+    Rule("kernel-variable", ("ldimm64 insn specifies invalid btf_id {}.",
+                             "pseudo btf_id {} in ldimm64 isn't KIND_VAR or KIND_FUNC."),
+         "A wide load of a kernel variable names it by its BTF id.", "Declare it with __ksym and load with libbpf."),
+    Rule("global-argument", ("Caller passes invalid args into func#{} {}", "arg#{} is expected to be non-NULL",
+                             "R{} is not a scalar", "arg#{} expects pointer to ctx"),
+         "A global function is verified for any arguments of its declared types, so every call must pass such.",
+         "Pass what the declaration says, or make the function static."),
     Rule("kfunc", ("failed to find BTF for kernel function", "calling kernel function {} is not allowed",
                    "kernel btf_id {} is not a function",
                    "invalid kernel function call not eliminated in verifier pass", "kernel function {}", "kfunc {}",
@@ -361,7 +399,8 @@ RULES: Final[list[Rule]] = [
     Rule("lock-pairing", ("bpf_spin_unlock without taking a lock", "bpf_spin_unlock of different lock",
                           "bpf_spin_unlock is missing",
                           "Locking two bpf_spin_locks are not allowed", "bpf_rcu_read_unlock is missing",
-                          "unmatched {} unlock{}", "{} needs to be a pointer to bpf_spin_lock{}"),
+                          "unmatched {} unlock{}", "nested rcu read lock {}",
+                          "unmatched attempt to enable preemption {}", "{} needs to be a pointer to bpf_spin_lock{}"),
          "Every lock is released, once, on every path.", "Pair lock and unlock in the same function."),
     Rule("map-btf", ("map '{}' has to have BTF in order to use {}", "map '{}' has no valid {}", "off {} doesn't "
                                                                                                 "point to 'struct "
@@ -378,7 +417,8 @@ RULES: Final[list[Rule]] = [
     # References -------------------------------------------------------------------------------------------------------
     Rule("reference-leak", ("Unreleased reference id={} alloc_insn={}", "BPF_EXIT instruction{}would lead to "
                                                                         "reference leak",
-                            "{} would lead to reference leak"),
+                            "{} would lead to reference leak",
+                            "BPF_LD_[ABS|IND] cannot be mixed with socket references"),
          "What was acquired (socket, ring buffer record) must be released on every path.",
          "Release it before every exit, also where it is null-checked late.", _SK + "r0 = 0\nexit"),
     Rule("release-unowned", ("arg {} is an unacquired reference", "R{} must be referenced when passed to release "
@@ -426,7 +466,8 @@ RULES: Final[list[Rule]] = [
          "if r2 > 4 goto wide\nr1 &= 7\ngoto add\nwide: r1 &= 15\nadd: r0 += r1\nr0 = *(u8 *)(r0 +0)" + _OUT),
     Rule("unprivileged-other", ("{} prohibited for !root{}", "{} for !root"), "Needs CAP_PERFMON.", "Load with "
                                                                                                     "CAP_PERFMON."),
-    Rule("internal", ("verifier bug: {}", "verifier internal error{}", "kernel subsystem misconfigured {}"),
+    Rule("internal", ("BUG {}", "bug: {}", "invalid insn idx {} insn_cnt {}", "verifier bug: {}",
+                      "verifier internal error{}", "kernel subsystem misconfigured {}"),
          "The verifier found itself in a state that must not happen.", "Report it."),
 ]
 

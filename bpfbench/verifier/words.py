@@ -113,6 +113,10 @@ def describe(r: RegState) -> str:
     return text
 
 
+def count_bytes(n: int) -> str:
+    return f"{n} byte" + "s" * (n != 1)
+
+
 def _known(count: int) -> str:
     return "no byte is" if count == 0 else "1 byte is" if count == 1 else f"{count} bytes are"
 
@@ -125,9 +129,9 @@ def _target(r: RegState, base: int) -> str:
             return f"the map {r.map.name}" if r.map.name else name
         size = r.map.value_size if base == rs.MAP_VALUE else r.map.key_size
         what = "a value" if base == rs.MAP_VALUE else "a key"
-        return f"{what} of {name} ({size} bytes)"
+        return f"{what} of {name} ({count_bytes(size)})"
     if base == rs.BTF_ID and r.struct:
         return f"struct {r.struct}"
     if base == rs.MEM:
-        return f"a block of memory ({r.size} bytes)"
+        return f"a block of memory ({count_bytes(r.size)})"
     return text
