@@ -162,6 +162,8 @@ def main() -> int:
     parser.add_argument("--plot", default="", metavar="FILE.png")
     parser.add_argument("--largest", type=int, default=SIZES[-1])
     args = parser.parse_args()
+    for warm in (bb.verify, bb.verify_static):      # imports, tables
+        warm(_program(calls, 20))
     results = {family: measure(family, args.largest) for family in FAMILIES}
     print(f"{'family':10} {'static: insns, seconds':60} {'p':>5}   walk: insns, seconds")
     for family, (static, walk) in results.items():

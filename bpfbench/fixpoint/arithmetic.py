@@ -65,14 +65,12 @@ def shifted_down(value: Value, bits: int) -> Value:
 
 def extended(value: Value, size: int, width: int) -> Value:
     """The low `size` bytes, sign-extended to `width` bits."""
-    s = value.scalar
-    if s.umax < 1 << (8 * size - 1):
-        return value
-    s = bounds.sign_extended(s, size, width)
+    same = value.scalar.umax < 1 << (8 * size - 1)
+    s = bounds.sign_extended(value.scalar, size, width).copy()
     if width == 32:
-        s = s.copy()
         bounds.zext32(s)
-    return number(bounds.deduce(s.copy(), DEDUCE))
+    s = bounds.deduce(s, DEDUCE)
+    return value.at(s, value.sym, value.delta) if same and s.m else number(s)
 
 
 def swapped(value: Value, fn: int, size: int) -> Value:

@@ -76,7 +76,7 @@ def move_extended(w: Analysis, state: State, insn: Instruction) -> None:
 
 def byte_order(w: Analysis, state: State, insn: Instruction) -> None:
     v = w.read(state, insn.dst)
-    w.write(state, insn.dst, swapped(v if v.kind == NUMBER else ANY_NUMBER, insn.op.fn, insn.op.size))
+    w.write(state, insn.dst, swapped(v, insn.op.fn, insn.op.size) if v.kind == NUMBER else ANY_NUMBER)
 
 
 def _with_pointer(w: Analysis, state: State, insn: Instruction, a: Value, b: Value, wide: bool) -> Value:
