@@ -210,9 +210,11 @@ def attach_btf_id(prog: Program) -> int:
 
 
 def loading(prog: Program, map_fds: list[int], btf_fd: int = 0) -> Loading:
-    """BPF_PROG_LOAD arguments of a program whose maps have these descriptors."""
+    """BPF_PROG_LOAD arguments of a program whose maps have these descriptors.
+
+    There is no array of descriptors: loads of maps by index are refused, as they are in the recordings.
+    """
     raw = prog.raw
-    indexed = any(source in _INDEX_SOURCES for _, source, _, _ in wide_loads(raw))
     return Loading(
         kind=number_of(PROG_TYPE_IDS, prog.type, "program type"),
         insns=with_descriptors(raw, map_fds),
@@ -224,7 +226,6 @@ def loading(prog: Program, map_fds: list[int], btf_fd: int = 0) -> Loading:
         func_info=prog.func_info,
         line_info=prog.line_info,
         attach_btf_id=attach_btf_id(prog),
-        fd_array=map_fds if indexed else [],
     )
 
 
