@@ -19,9 +19,10 @@ from typing import Final
 from bpfbench.elf.btf import Btf, read_btf
 from bpfbench.elf.btf_types import ARRAY, DATASEC, DECL_TAG, PTR, STRUCT, UNION, VAR
 from bpfbench.errors import BtfError
-from bpfbench.isa import ops
 from bpfbench.program.program import Program
 
+CALL: Final = 0x85
+WIDE_LOAD: Final = 0x18
 RUNNING: Final = Path("/sys/kernel/btf/vmlinux")
 BtfGiven = Btf | bytes | str | os.PathLike[str] | None
 _opened: dict[str, Btf] = {}            # by path: a kernel has 150,000 types, reading them once is enough
@@ -29,8 +30,13 @@ _opened: dict[str, Btf] = {}            # by path: a kernel has 150,000 types, r
 
 def needs_btf(prog: Program) -> bool:
     """Does the program name a kernel type?"""
-    return any(insn is not None and ((insn.kind == ops.CALL_KFUNC and insn.imm != 0)
-                                     or (insn.kind == ops.LDDW and insn.op.fn == ops.BTF_ID)) for insn in prog.insns)
+    raw = prog.raw                      # the wire fields: calls that are not well formed count, too
+    for at in range(0, len(raw) - 7, 8):
+        code = raw[at]
+        if (code == CALL and raw[at + 1] >> 4 == 2 and raw[at + 4:at + 8] != bytes(4)) or \
+                (code == WIDE_LOAD and raw[at + 1] >> 4 == 3):
+            return True
+    return False
 
 
 def open_btf(given: BtfGiven, version: tuple[int, int]) -> Btf | None:
