@@ -89,6 +89,9 @@ def _sections(btf: Btf) -> dict[str, tuple[str, int]]:
 
 def _extern(btf: Btf, symbol: Symbol, sections: dict[str, tuple[str, int]], file: str) -> Extern:
     if symbol.name not in sections:
+        if btf.find(symbol.name, b.FUNC) is not None:
+            raise ElfError(f"function {symbol.name!r} is declared but not defined; link the object that defines it first "
+                           "(bpfbench link)", Where(file=file, section=".BTF"))
         raise ElfError(f"extern {symbol.name!r} is in neither .kconfig nor .ksyms", Where(file=file, section=".BTF"))
     section, id = sections[symbol.name]
     t, weak = btf.type(id), symbol.bind == "WEAK"

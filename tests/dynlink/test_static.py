@@ -105,6 +105,11 @@ def test_a_wrong_prototype_is_one_clear_error(libraries: Path) -> None:
                                 "checksum_fold(__u32)', checksum_wrong.o has '__u32 checksum_fold(__u32 *sum)'")
 
 
+def test_an_object_that_is_not_linked_yet_says_so(libraries: Path) -> None:
+    with pytest.raises(bb.BpfbenchError, match="function 'headers_flow' is declared but not defined; link the object"):
+        bb.load(libraries / "meter.o")
+
+
 def test_two_strong_definitions_are_an_error(libraries: Path) -> None:
     with pytest.raises(DynlinkError, match="'checksum_add' is defined twice: in checksum.o and in checksum_next.o"):
         link_static([libraries / "checksum.o", libraries / "checksum_next.o"])
