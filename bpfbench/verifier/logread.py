@@ -59,6 +59,7 @@ _FROM: Final = re.compile(r"from (\d+) to (\d+)( \(speculative execution\))?:(.*
 _BARE: Final = re.compile(r"\s*(?:frame\d+:|R\d+(?:_\w+)?=|fp-\d+(?:_\w+)?=)")
 _LIVE: Final = re.compile(r"\s*(?:\d+\s+)?(\d+): ([.0-9]{10}) \(([0-9a-f]{2})\) (.*)$")
 _CALL: Final = re.compile(r"(?:caller|callee|returning from callee|to caller at (\d{1,7})):$")
+_FUNCTION: Final = re.compile(r"Validating \S+\(\) func#\d+|Func#\d+ .*is safe for any args")
 _SOURCE: Final = re.compile(r"; (.*?)(?: @ (\S+):(\d+))?$")
 _STATS: Final = re.compile(r"processed (\d+) insns(?: \(limit \d+\)(?: max_states_per_insn (\d+) total_states (\d+) "
                            r"peak_states (\d+) mark_read (\d+))?|, stack depth .*)?")  # fmt: skip
@@ -391,6 +392,14 @@ class _Reader:
             self.learn(int(found.group(1)), int(found.group(3), 16), found.group(4))
             self.live[int(found.group(1))] = 1 << 10 | sum(1 << r for r in range(10) if found.group(2)[r] != ".")
             self.out.complete = True
+            return
+        if _FUNCTION.match(line):                               # the walk begins anew, in another function
+            self.frames = Frames(self.exact, self.frames.version, self.frames.silent)
+            self.frames.fill(self.frames.top)
+            self.head = None
+            self.begun = False
+            self.forks.clear()
+            self.path += 1
             return
         if line == "safe" or _NARRATION.match(line):
             return

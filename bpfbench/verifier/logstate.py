@@ -30,6 +30,7 @@ from bpfbench.verifier.scalar import Scalar, s64
 from bpfbench.verifier.state import ALL_SPILL, EMPTY, INVALID, MISC, SPILL, ZEROED, Slot
 from bpfbench.verifier.transfer import add_ranges
 
+TAIL_CALL: Final = 12
 ANY_PACKET: Final = (rs.PACKET, rs.PACKET_META, rs.PACKET_END)
 
 
@@ -115,7 +116,8 @@ class Frames:
                 self.buffers(insn.imm, regs)
             for r in range(0 if insn.kind == ops.CALL else 1, 6):
                 regs[r] = UNINIT
-            if insn.kind == ops.CALL and hp.changes_packet(insn.imm):
+            if insn.kind == ops.CALL and (insn.imm in hp.CHANGES_PACKET or insn.imm == TAIL_CALL
+                                          and self.version == (6, 12)):
                 self.void_packets()
         elif insn.kind in (ops.STX, ops.STORE_REL):
             self.stored = regs[insn.src]
@@ -135,6 +137,8 @@ class Frames:
         key = next((r.map for r in regs[1:6] if r.kind == rs.MAP_PTR), None)
         for i, arg in enumerate(proto.args if proto is not None else ()):
             reg = regs[i + 1]
+            if reg.kind == rs.STACK and arg.kind == hp.ARG_DYNPTR and arg.flags & hp.RELEASE:
+                self.ended(reg)
             if reg.kind != rs.STACK or not (self.version < (6, 13) or arg.flags & hp.WRITE):
                 continue
             size = arg.size
@@ -151,6 +155,14 @@ class Frames:
             if not raw and 0 < size <= 512:
                 self.touched(reg, size)
 
+    def ended(self, reg: RegState) -> None:
+        """A dynamic pointer was released: its two slots hold nothing."""
+        number = (-(reg.off + s64(reg.scalar.v)) - 1) // 8
+        slots = self.frames[reg.frame].slots if reg.frame < len(self.frames) else []
+        for i in (number, number - 1):
+            if 0 <= i < len(slots):
+                slots[i] = EMPTY
+
     def touched(self, reg: RegState, size: int) -> None:
         if reg.frame >= len(self.frames):
             return
@@ -162,6 +174,8 @@ class Frames:
                 slots.append(EMPTY)
             slot = slots[byte >> 3]
             kind = slot.types[byte & 7]
+            if kind == MISC:
+                continue
             if kind in (INVALID, ZEROED):
                 types = bytearray(slot.types)
                 types[byte & 7] = MISC
@@ -330,7 +344,7 @@ def _copy(reg: RegState, old: RegState, new: RegState, halves: bool) -> RegState
         return RegState(rs.SCALAR, new.scalar, reg.off, reg.id, precise=new.precise)
     delta = Scalar.const(reg.off - (old.off if old.id & rs.ADD_CONST else 0))
     s = new.scalar.copy()
-    add_ranges(s, delta, 2)
+    add_ranges(s, delta, 2 if halves else 1)
     s.v, s.m = tnum.add((s.v, s.m), (delta.v, delta.m))
     if halves:
         bounds.deduce(s, bounds.DEDUCE_618)

@@ -146,6 +146,8 @@ def register(text: str, frame: int, exact: bool = True) -> RegState | None:
 
 
 def _integer(text: str) -> int | None:
+    if re.match(r"-?0\d", text):
+        return None                                     # no number is printed so; these are types of stack bytes
     try:
         return int(text, 0) if text[:1].isdigit() or text[:2] in ("-0",) or text[:1] == "-" else None
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +176,15 @@ def test_damaged_logs_never_crash() -> None:
             str(read_log("".join(chars)).explain())
         except BpfbenchError:
             pass
+
+
+@pytest.mark.parametrize("name", ["tc_library", "xdp_sampler", "xdp_dispatcher", "perf_profiler", "xdp_conntrack"])
+def test_logs_of_compiled_programs_rebuild_our_own_states(name: str, datasets: Path) -> None:
+    """Global functions, dynamic pointers, tail calls, narrow spills, C lines."""
+    for prog in bb.load(datasets / f"{name}.o").programs.values():
+        v = bb.verify(prog, trace=True)
+        log = read_log(v.log(2))
+        c: Counter[str] = Counter()
+        assert compare(c, v.trace.of("visit"), log.trace.of("visit"), 2) == "" and c["steps"] > 20
+        assert not log.unread and log.accepted and log.complete
+        assert len(log.program.lines) > 5 and all(line.text for line in log.program.lines.values())
