@@ -34,7 +34,7 @@ def slot_of(w: Walk, reg: RegState, what: str = "dynptr", slots: int = 2) -> int
     if off % 8:
         w.say(f"cannot pass in {what} at an offset={off}")
         return BAD
-    spi = (-off - 1) >> 3
+    spi = (-off - 1) >> 3 if off < 0 else -((off + 1) >> 3)         # rounded towards zero
     if spi + 1 < slots:
         w.say(f"cannot pass in {what} at an offset={off}")
         return BAD

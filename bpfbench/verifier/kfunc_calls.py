@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from bpfbench.elf.btf_types import FUNC, STRUCT, UNION
+from bpfbench.elf.btf_types import FUNC, KINDS, STRUCT
 from bpfbench.errors import BtfError, VerifierError, Where
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
@@ -34,7 +34,7 @@ from bpfbench.verifier.kfuncs import Kfunc, KfuncArg
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.references import acquire, release_reference
 from bpfbench.verifier.regstate import RegState
-from bpfbench.verifier.scalar import ZERO
+from bpfbench.verifier.scalar import ZERO, s64
 from bpfbench.verifier.state import Slot
 from bpfbench.verifier.walk import EACCES, EFAULT, EINVAL, Refuse, Walk
 
@@ -226,10 +226,8 @@ def _pointer(w: Walk, n: int, r: int, reg: RegState, arg: KfuncArg, facts: Facts
     sized = following is not None and following.kind == kfuncs.SCALAR and following.suffix in ("__sz", "__szk") \
         and w.state.frames[-1].regs[r + 1].kind == rs.SCALAR
     if not (arg.target and kb.scalars_only(btf, arg.target)) and not (sized and not arg.target):
-        t = btf.type(arg.target) if arg.target else None
-        word = "void" if t is None else "STRUCT" if t.kind == STRUCT else "UNION" if t.kind == UNION else "PTR"
-        raise w.refuse(f"arg#{n} pointer type {word} {t.name if t is not None and t.name else '(anon)'} must point to "
-                       f"{'void, ' if sized else ''}scalar, or struct with scalar", EINVAL)
+        raise w.refuse(f"arg#{n} pointer type {_word(w, arg)} must point to {'void, ' if sized else ''}scalar, or struct "
+                       "with scalar", EINVAL)
     _offset(w, r, reg, facts)
     if sized and following is not None:
         _sized_memory(w, n, r, reg, arg, following, facts)
@@ -272,9 +270,7 @@ def _structure(w: Walk, n: int, r: int, reg: RegState, arg: KfuncArg, facts: Fac
     func = facts.func
     assert w.btf is not None
     if not arg.struct and arg.suffix != "__map":
-        t = w.btf.type(arg.target) if arg.target else None
-        raise w.refuse(f"kernel function {func.name} args#{n} pointer type {_word(w, arg)} "
-                       f"{t.name if t is not None and t.name else '(anon)'} is not supported", EINVAL)
+        raise w.refuse(f"kernel function {func.name} args#{n} pointer type {_word(w, arg)} is not supported", EINVAL)
     if (trusted or rcu) and not is_trusted(reg):
         if not rcu:
             raise w.refuse(f"R{r} must be referenced or trusted", EINVAL)
@@ -297,10 +293,12 @@ def _structure(w: Walk, n: int, r: int, reg: RegState, arg: KfuncArg, facts: Fac
 
 
 def _word(w: Walk, arg: KfuncArg) -> str:
-    from bpfbench.elf.btf_types import KINDS
-
+    """Kind and name of what the parameter points to."""
     assert w.btf is not None
-    return str(KINDS[w.btf.kind_of(arg.target)][0]).upper() if arg.target else "UNKNOWN"
+    if not arg.target:
+        return "UNKNOWN "
+    t = w.btf.type(arg.target)
+    return f"{KINDS[t.kind][0].upper()} {t.name}"
 
 
 def _memory(w: Walk, r: int, reg: RegState, size: int) -> None:
@@ -431,6 +429,8 @@ def _cast(w: Walk, id: int) -> tuple[int, str, int, int, int]:
         t = None
     if w.k.version >= (6, 17) and id == 0:
         return rs.MEM | rs.RDONLY | rs.UNTRUSTED, "", 0, 0, 0
+    if t is None and w.k.version >= (6, 17):
+        raise w.refuse(f"Unknown type ID {s64(id)} passed to kfunc bpf_rdonly_cast", EINVAL)
     if t is None or t.kind != STRUCT:
         either = " or void" if w.k.version >= (6, 17) else ""
         raise w.refuse(f"kfunc bpf_rdonly_cast type ID argument must be of a struct{either}", EINVAL)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import re
 import struct
 from pathlib import Path
@@ -18,6 +19,7 @@ from bpfbench.elf.btf_types import FUNC, FUNC_PROTO, INT, PTR, STRUCT, BtfType, 
 from bpfbench.errors import BpfbenchError, BtfError
 from bpfbench.program.program import Program
 from bpfbench.verifier.verification import Verification, verify
+from tests.verifier_fuzz import Bounded, mutated
 
 
 def small_btf() -> Btf:
@@ -145,3 +147,15 @@ def test_as_the_running_kernel(live_kernel: None, name: str) -> None:
     mine, kernel = verify(prog, kernel_btf=btf), bb.kernel.verify(prog)
     assert (mine.accepted, mine.message, mine.insns_processed, mine.total_states) == \
         (kernel.accepted, kernel.message, kernel.insns_processed, kernel.total_states)
+
+
+def test_mutated_programs_as_the_running_kernel(live_kernel: None) -> None:
+    btf = running()
+    if btf is None:
+        pytest.skip("no kernel BTF: a kernel built with CONFIG_DEBUG_INFO_BTF has /sys/kernel/btf/vmlinux")
+    progs = [program(text, btf) for text in (*ACCEPTED.values(), *MORE.values())]
+    for number in range(150):
+        rng = random.Random(number)
+        prog = mutated(rng.choice(progs), rng)
+        mine, kernel = verify(prog, kernel_btf=btf, observer=Bounded()), bb.kernel.verify(prog)
+        assert (number, mine.accepted, mine.message) == (number, kernel.accepted, kernel.message)
