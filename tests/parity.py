@@ -2,6 +2,7 @@
 
     parity_verifier.py   verdicts, messages, counts and states against the recordings of three kernels
     parity_soundness.py  generated programs: runs lie inside what the walk claims; verdicts as the running kernel
+    parity_fixpoint.py   the static analysis against the recordings and the data sets
     parity_jit.py        native images against the recordings of eight machines
     parity_execution.py  every engine on generated programs: return value, packet, maps
     parity_live.py       data sets and generated programs against the running kernel, where bpf(2) is permitted

@@ -162,6 +162,9 @@ def main() -> int:
     parser.add_argument("--tree", default="", help="an unpacked kernel source tree; the running kernel is asked")
     args = parser.parse_args()
     started = time.time()
+    if not recordings().is_dir():
+        print("no recordings of real kernels: set BPFBENCH_RECORDINGS to the folder with kernel-verifier/")
+        return 0
     table, misses, unsafe = recorded(args.match)
     if not args.no_datasets and not args.match:
         more = data_sets()
