@@ -47,11 +47,18 @@ def _read_log(log: Any) -> str:
     return fragment(read_log(log))
 
 
+def _paths(tree: Any) -> str:
+    from bpfbench.notebook.paths import tree_view
+
+    return fragment(tree_view(tree))
+
+
 # (module, class) -> view; types are named, not imported, so that registering costs nothing
 VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
     ("bpfbench.program.program", "Program", _program),
     ("bpfbench.program.cfg", "Cfg", _cfg),
     ("bpfbench.verifier.verification", "Verification", _verification),
+    ("bpfbench.verifier.path_tree", "PathTree", _paths),
     ("bpfbench.jit.code", "Code", _code),
     ("bpfbench.verifier.explanation", "Explanation", _explanation),
     ("bpfbench.verifier.logread", "ReadLog", _read_log),

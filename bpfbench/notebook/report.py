@@ -58,13 +58,16 @@ def control_flow(prog: Program) -> str:
 
 
 def verification(prog: Program, kernel: str) -> str:
+    from bpfbench.notebook.paths import tree_view
+    from bpfbench.verifier.path_tree import path_tree
     from bpfbench.verifier.verification import verify
 
     v = verify(prog, kernel=kernel, trace=True)
-    machine = ""
+    shown = views.verification(v, prog)
     if v.trace is not None and 0 < len(v.trace) < MOST_EVENTS:
-        machine = static_time_machine(v, prog, f"tm-{prog.name}")
-    return views.verification(v, prog) + machine
+        shown += static_time_machine(v, prog, f"tm-{prog.name}")
+        shown += "<h3>Explored paths</h3>" + tree_view(path_tree(v), f"path-{prog.name}")
+    return shown
 
 
 def native(prog: Program) -> str:

@@ -6,6 +6,7 @@ TnumLab(add: 01xx + 00x1 = xxxx, 10 numbers too many)
 """
 
 from bpfbench.notebook.labs.bounds import BoundsLab, bounds_lab
+from bpfbench.notebook.labs.dfs import DfsLab, dfs_lab
 from bpfbench.notebook.labs.encoding import EncodingLab, encoding_lab
 from bpfbench.notebook.labs.lab import Lab, static_lab
 from bpfbench.notebook.labs.liveness import LivenessLab, liveness_lab
@@ -13,6 +14,6 @@ from bpfbench.notebook.labs.pruning import PruningLab, pruning_lab
 from bpfbench.notebook.labs.tnum import TnumLab, tnum_lab
 
 __all__ = [
-    "BoundsLab", "EncodingLab", "Lab", "LivenessLab", "PruningLab", "TnumLab", "bounds_lab", "encoding_lab",
-    "liveness_lab", "pruning_lab", "static_lab", "tnum_lab",
+    "BoundsLab", "DfsLab", "EncodingLab", "Lab", "LivenessLab", "PruningLab", "TnumLab", "bounds_lab", "dfs_lab",
+    "encoding_lab",    "liveness_lab", "pruning_lab", "static_lab", "tnum_lab",
 ]  # fmt: skip
