@@ -136,7 +136,7 @@ def side_by_side(prog: Program, without: tuple[str, ...] = (), beyond: tuple[str
     >>> from bpfbench.program.program import from_assembly
     >>> s = side_by_side(from_assembly("r0 = 1\\nif r1 == 0 goto +1\\nr0 = 3\\nexit"))
     >>> s.same_verdict, s.counts["same"]
-    (True, 1)
+    (True, 2)
     """
     static = verify_static(prog, beyond=beyond)
     started = time.perf_counter()

@@ -41,8 +41,8 @@ class Thresholds:
     """Sorted bounds to stop at.
 
     >>> from bpfbench.program.program import from_assembly
-    >>> t = Thresholds(from_assembly("if r1 > 60 goto +1\nr0 = 0\nexit")); t.up(7), t.down(-3)
-    (59, -32768)
+    >>> t = Thresholds(from_assembly("if r1 > 60 goto +1\\nr0 = 0\\nexit")); t.up(7), t.down(-3)
+    (59, -256)
     """
 
     __slots__ = ("numbers",)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import random
 
+import bpfbench.fixpoint
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.cells import Cells, read, write
 from bpfbench.fixpoint.covers import covers
@@ -27,6 +31,12 @@ def heads(order: Order) -> set[int]:
         if isinstance(e, Component):
             found |= {e.head} | heads(e.body)
     return found
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    names = [f"bpfbench.fixpoint.{m.name}" for m in pkgutil.iter_modules(bpfbench.fixpoint.__path__)]
+    results = [doctest.testmod(importlib.import_module(name)) for name in [*names, "bpfbench.verdicts"]]
+    assert not sum(r.failed for r in results) and sum(r.attempted for r in results) > 8
 
 
 def test_every_cycle_has_a_head_and_other_edges_go_forward() -> None:
