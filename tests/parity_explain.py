@@ -1,6 +1,7 @@
 """How many recorded refusals are explained specifically, and what the explanations lack where they are not.
 
     python tests/parity_explain.py [--kernel 6.18] [--reduced] [--logs] [--show N] [--match TEXT]
+    python tests/parity_explain.py --selftests TREE         # the kernel's own tests, from an unpacked source tree
 
 An explanation counts as *specific* when all of these hold; each is counted on its own as well:
 
@@ -137,6 +138,43 @@ def run(kernel: str, reduced: bool, logs: bool, show: int, match: str) -> bool:
     return c["specific"] >= 0.95 * c["refusals"]
 
 
+def run_selftests(tree: str, kernel: str, show: int, match: str) -> bool:
+    """The same for the refused programs of a kernel tree's test_verifier tables, and for the logs our walk writes."""
+    from bpfbench.kernel import selftests
+    from bpfbench.verifier.logread import read_log
+
+    c: Counter[str] = Counter()
+    differences: list[str] = []
+    for test in selftests.select(selftests.read_lazily(tree), match):
+        prog = test.program() if callable(test.program) else test.program
+        if len(prog.insns) > 20_000:
+            continue
+        try:
+            v = verify(prog, kernel=f"linux-{kernel}")
+        except BpfbenchError:
+            c["not supported"] += 1
+            continue
+        if v.rejection is None or v.stats.processed > 50_000:
+            continue
+        c["refusals"] += 1
+        wrong = judge(v.explain(), v.rejection.message)
+        c["specific"] += not wrong
+        if wrong:
+            differences.append(f"{test.name}: {sorted(wrong)}: {v.rejection.message!r}")
+        log = v.log(2)
+        if log.strip():
+            c["logs"] += 1
+            read_back = read_log(log)
+            c["read"] += not read_back.unread and read_back.message == v.message
+            c["specific from logs"] += not judge(read_back.explain(), read_back.message or "", True)
+    print(f"linux-{kernel}, tests of {tree}: {c['refusals']} refusals, {c['not supported']} programs not supported")
+    for label, of in (("specific", "refusals"), ("read", "logs"), ("specific from logs", "logs")):
+        print(f"  {label:20}{c[label]:>7} of {c[of]:<6}{100 * c[label] / max(c[of], 1):6.1f} %")
+    for line in differences[:show]:
+        print("   ", line)
+    return c["specific"] >= 0.95 * c["refusals"]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kernel", choices=("6.1", "6.12", "6.18", "all"), default="all")
@@ -144,7 +182,11 @@ def main() -> int:
     parser.add_argument("--logs", action="store_true", help="from the logs alone, without the programs")
     parser.add_argument("--show", type=int, default=0, help="how many that are not specific to list")
     parser.add_argument("--match", default="", help="only programs whose name contains this")
+    parser.add_argument("--selftests", default="", metavar="TREE", help="an unpacked kernel source tree")
     options = parser.parse_args()
+    if options.selftests:
+        kernels = ("6.18", "6.12", "6.1") if options.kernel == "all" else (options.kernel,)
+        return 0 if all([run_selftests(options.selftests, k, options.show, options.match) for k in kernels]) else 1
     if not recordings().is_dir():
         print(f"no recordings at {recordings()}; set BPFBENCH_RECORDINGS", file=sys.stderr)
         return 2

@@ -418,8 +418,9 @@ ROWS: Final[list[Row]] = [
         "{wants}", "", calls.kfunc_argument),
     Row(r"(kernel function (?P<func>\S+) )?args?#(?P<arg>\d+) (pointer type .*|is .* expected .*|expected pointer to ctx, "
         r"but got .*|expected pointer to STRUCT .*|arg#\d+ memory, len pair .*)"
-        r"|release kernel function (?P<func2>\S+) expects refcounted PTR_TO_BTF_ID", "The kernel function called at {pc} gets as an argument what it does not take: "
-        "{subjects}.", "{wants}", "", calls.kfunc_argument),
+        r"|release kernel function (?P<func2>\S+) expects refcounted PTR_TO_BTF_ID",
+        "The kernel function called at {pc} gets as an argument what it does not take: {subjects}.",
+        "{wants}", "", calls.kfunc_argument),
     Row(r"arg#(?P<arg>\d+) expected pointer to an iterator on stack|expected an RCU CS when using (?P<func>\S+)"
         r"|expected an initialized iter_(?P<name>\w+) as arg #(?P<arg2>\d+)"
         r"|expected uninitialized iter_(?P<name2>\w+) as arg #(?P<arg3>\d+)",
