@@ -1,7 +1,7 @@
 """The layers of the design: imports point down only.
 
-    0 bits errors trace listing profiles   1 isa machine   2 program elf toolchain   3 verifier fixpoint interp jit
-    4 execute nfp dynlink debug kernel jumptable museum   5 notebook course   6 the package itself, cli
+    0 bits errors trace listing profiles   1 isa machine   2 program elf toolchain   3 verifier fixpoint interp jit nfp
+    4 execute dynlink debug kernel jumptable museum   5 notebook course   6 the package itself, cli
 
 `verifier`, `fixpoint`, `interp` and `jit` never import each other, except that `fixpoint` shares `verifier`'s number
 domain and tables (`SHARED`, which import nothing else of `verifier`); of these only `jit` imports `machine`; `jumptable`
@@ -19,8 +19,8 @@ LAYER = {
     "bits": 0, "errors": 0, "trace": 0, "listing": 0, "profiles": 0,
     "isa": 1, "machine": 1,
     "program": 2, "elf": 2, "toolchain": 2,
-    "verifier": 3, "fixpoint": 3, "interp": 3, "jit": 3,
-    "execute": 4, "nfp": 4, "dynlink": 4, "debug": 4, "kernel": 4, "jumptable": 4, "verdicts": 4, "museum": 4,
+    "verifier": 3, "fixpoint": 3, "interp": 3, "jit": 3, "nfp": 3,
+    "execute": 4, "dynlink": 4, "debug": 4, "kernel": 4, "jumptable": 4, "verdicts": 4, "museum": 4,
     "notebook": 5, "course": 5,
     "": 6, "__main__": 6, "cli": 6, "plugin": 6, "generate": 6,
 }  # fmt: skip

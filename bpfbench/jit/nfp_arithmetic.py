@@ -1,0 +1,415 @@
+"""Arithmetic of 64 bits on pairs of 32: moves, logic, carries, shifts, multiplication, division, byte order.
+
+    add64     alu[dL, dL, +, sL]; alu[dH, dH, +carry, sH]          shifts     dbl_shf moves bits between the halves
+    mul       mul_step: 8 bits of the multiplier a step            div        by a constant, as a multiplication
+
+Source: `wrp_*`, `shl_*`, `shr_*`, `ashr_*` of the driver's bpf/jit.c; lib/math/reciprocal_div.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bpfbench.isa import ops
+from bpfbench.jit.nfp_emit import TEMP_A, TEMP_B, U32, Label, Writer, a, b, both
+
+if TYPE_CHECKING:
+    from bpfbench.jit.nfp import Generator
+    from bpfbench.nfp.notes import Step
+
+LOGIC: Final = {ops.AND: "AND", ops.OR: "OR", ops.XOR: "XOR"}
+SUMS: Final = {ops.ADD: ("+", "+carry"), ops.SUB: ("-", "-carry")}
+TEMP: Final = 21        # number of the temporaries in both banks
+SPARE: Final = 20
+
+
+def half(value: int, high: bool) -> int:
+    """One half of a sign-extended constant."""
+    return value >> 32 & U32 if high else value & U32
+
+
+def alu(g: Generator, s: Step) -> None:
+    """ALU and ALU64, every operation."""
+    fn, wide = s.insn.op.fn, s.insn.kind == ops.ALU64
+    if fn == ops.MOV:
+        move(g, s, wide)
+    elif fn in LOGIC:
+        logic(g, s, LOGIC[fn], wide)
+    elif fn in SUMS:
+        add_or_subtract(g, s, SUMS[fn], wide)
+    elif fn == ops.NEG:
+        d = 2 * s.insn.dst
+        g.w.alu(both(d), "0x0", "-", b(d))
+        if wide and s.wide:
+            g.w.alu(both(d + 1), "0x0", "-carry", b(d + 1))
+        elif not wide:
+            g.zext(s)
+    elif fn in (ops.LSH, ops.RSH, ops.ARSH):
+        shift(g, s, fn, wide)
+    elif fn == ops.MUL:
+        multiply(g, s, wide)
+    elif fn == ops.DIV:
+        divide(g, s, wide)
+    else:
+        raise g.unsupported(s, f"operation {s.insn.op.id}")
+
+
+def move(g: Generator, s: Step, wide: bool) -> None:
+    w, insn = g.w, s.insn
+    d, r = 2 * insn.dst, 2 * insn.src
+    if insn.op.imm:
+        w.const(both(d), insn.imm)
+        if s.wide:
+            w.const(both(d + 1), half(insn.imm, True) if wide else 0)
+        return
+    if wide and insn.src == 10:
+        w.alu(both(d), "gprA_22", "+", w.operand(g.depth))
+    else:
+        w.mov(both(d), b(r))
+    if s.wide:
+        if wide and insn.src != 10:
+            w.mov(both(d + 1), b(r + 1))
+        else:
+            w.const(both(d + 1), 0)
+
+
+def wide_constant(g: Generator, s: Step, value: int) -> None:
+    w, d = g.w, 2 * s.insn.dst
+    low, high = value & U32, value >> 32 & U32
+    w.const(both(d), low)
+    if not s.wide:
+        return
+    if low == high:
+        w.mov(both(d + 1), a(d))
+    else:
+        w.const(both(d + 1), high)
+
+
+def logic_constant(w: Writer, d: int, op: str, value: int) -> None:
+    """One half; what cannot change it costs nothing."""
+    if op == "AND" and value == 0:
+        w.const(both(d), 0)
+    elif op == "OR" and value == U32:
+        w.const(both(d), U32)
+    elif op == "XOR" and value == U32:
+        w.emit(f"alu[{both(d)}, --, ~B, {b(d)}]")
+    elif value != (U32 if op == "AND" else 0):
+        w.alu(both(d), a(d), op, w.operand(value))
+
+
+def logic(g: Generator, s: Step, op: str, wide: bool) -> None:
+    d, r = 2 * s.insn.dst, 2 * s.insn.src
+    for high in range(1 + (wide and s.wide)):
+        if s.insn.op.imm:
+            logic_constant(g.w, d + high, op, half(s.insn.imm, bool(high)))
+        else:
+            g.w.alu(both(d + high), a(d + high), op, b(r + high))
+    if not wide:
+        g.zext(s)
+
+
+def add_or_subtract(g: Generator, s: Step, names: tuple[str, str], wide: bool) -> None:
+    d, r = 2 * s.insn.dst, 2 * s.insn.src
+    for high in range(1 + (wide and s.wide)):
+        right = g.w.operand(half(s.insn.imm, bool(high))) if s.insn.op.imm else b(r + high)
+        g.w.alu(both(d + high), a(d + high), names[high], right)
+    if not wide:
+        g.zext(s)
+
+
+# ------------------------------------------------------------------------------------------------------------- shifts
+def shift(g: Generator, s: Step, fn: int, wide: bool) -> None:
+    amount = s.insn.imm if s.insn.op.imm else s.note.amount
+    if wide and amount is not None:
+        CONSTANT[fn](g.w, 2 * s.insn.dst, amount & 63, s.wide)
+    elif wide:
+        variable(g, s, fn)
+    else:
+        shift32(g, s, fn, None if amount is None else amount & 31)
+
+
+def left_constant(w: Writer, d: int, n: int, wide: bool) -> None:
+    if not n:
+        return
+    if n < 32:
+        if wide:
+            w.double(both(d + 1), a(d + 1), b(d), f">>{32 - n}")
+        w.shift(both(d), "--", "B", b(d), f"<<{n}")
+        return
+    if wide:
+        if n == 32:
+            w.mov(both(d + 1), b(d))
+        else:
+            w.shift(both(d + 1), "--", "B", b(d), f"<<{n - 32}")
+    w.const(both(d), 0)
+
+
+def right_constant(w: Writer, d: int, n: int, wide: bool) -> None:
+    if not n:
+        return
+    if n < 32:
+        w.double(both(d), a(d + 1), b(d), f">>{n}")
+        if wide:
+            w.shift(both(d + 1), "--", "B", b(d + 1), f">>{n}")
+        return
+    if n == 32:
+        w.mov(both(d), b(d + 1))
+    else:
+        w.shift(both(d), "--", "B", b(d + 1), f">>{n - 32}")
+    if wide:
+        w.const(both(d + 1), 0)
+
+
+def arithmetic_constant(w: Writer, d: int, n: int, wide: bool) -> None:
+    if not n:
+        return
+    if n < 32:
+        w.double(both(d), a(d + 1), b(d), f">>{n}")
+        if wide:
+            w.alu("--", a(d + 1), "OR", "0x0")
+            w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>{n}]")
+        return
+    if n == 32:
+        w.mov(both(d), b(d + 1))
+    else:
+        w.alu("--", a(d + 1), "OR", "0x0")
+        w.emit(f"asr[{both(d)}, {b(d + 1)}, >>{n - 32}]")
+    if wide:
+        w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>31]")
+
+
+CONSTANT: Final = {ops.LSH: left_constant, ops.RSH: right_constant, ops.ARSH: arithmetic_constant}
+
+
+def shift32(g: Generator, s: Step, fn: int, n: int | None) -> None:
+    w, d, r = g.w, 2 * s.insn.dst, 2 * s.insn.src
+    arrow = "<<" if fn == ops.LSH else ">>"
+    if n is None:
+        r = clean_amount(g, s, fn, r)
+        w.amount_of(a(r), b(d) if fn == ops.ARSH else "0x0")
+    amount = f"{arrow}{'indirect' if n is None else n}"
+    if fn == ops.ARSH and n != 0:
+        if n is not None:
+            w.alu("--", a(d), "OR", "0x0")
+        w.emit(f"asr[{both(d)}, {b(d)}, {amount}]")
+    elif n != 0:
+        w.shift(both(d), "--", "B", b(d), amount)
+    g.zext(s)
+
+
+def clean_amount(g: Generator, s: Step, fn: int, r: int) -> int:
+    """The register half that holds the amount of an indirect shift.
+
+    An arithmetic shift takes its sign from amount OR value, so bit 31 of the amount must be 0; the driver relies on it.
+    """
+    if fn != ops.ARSH or g.driver or s.note.src_max < 1 << 31:
+        return r
+    g.w.alu(both(SPARE), a(r), "AND", "0x3f")
+    return SPARE
+
+
+def variable(g: Generator, s: Step, fn: int) -> None:
+    """By a register: the halves trade bits below 32 and change places from 32 on; both when the range allows both."""
+    w, note, d = g.w, s.note, 2 * s.insn.dst
+    r = clean_amount(g, s, fn, 2 * s.insn.src)
+    first, second, above = PARTS[fn]
+    if fn == ops.LSH and note.src_min == 0 and not g.driver:
+        first = left_high_or_zero
+    if note.src_max < 32:
+        first(w, d, r)
+        second(w, d, r)
+    elif note.src_min >= 32 and note.src_max < 64:
+        above(w, d, r)
+    else:
+        large, end = Label(), Label()
+        w.branch("br_bset", large, operands=f"{a(r)}, 5, ")
+        first(w, d, r)
+        w.branch("br", end, defer=2)
+        second(w, d, r)
+        w.bind(large)
+        above(w, d, r)
+        w.bind(end)
+
+
+def left_high(w: Writer, d: int, r: int) -> None:
+    """dH = low word of dH:dL >> (32 - amount), for amounts from 1."""
+    w.alu(both(TEMP), "0x20", "-", b(r))
+    w.amount_of(TEMP_A)
+    w.double(both(d + 1), a(d + 1), b(d), ">>indirect")
+
+
+def left_high_or_zero(w: Writer, d: int, r: int) -> None:
+    """The same for amounts from 0: (dH:dL >> 1) >> (31 - amount), and 31 - amount is the complement of five bits."""
+    w.double(TEMP_B, a(d + 1), b(d), ">>1")
+    w.shift(TEMP_A, "--", "B", b(d + 1), ">>1")
+    w.emit(f"alu[{a(SPARE)}, --, ~B, {b(r)}]")
+    w.amount_of(a(SPARE))
+    w.double(both(d + 1), TEMP_A, TEMP_B, ">>indirect")
+
+
+def left_low(w: Writer, d: int, r: int) -> None:
+    w.amount_of(a(r))
+    w.shift(both(d), "--", "B", b(d), "<<indirect")
+
+
+def left_above(w: Writer, d: int, r: int) -> None:
+    w.amount_of(a(r))
+    w.shift(both(d + 1), "--", "B", b(d), "<<indirect")
+    w.const(both(d), 0)
+
+
+def right_low(w: Writer, d: int, r: int) -> None:
+    w.amount_of(a(r))
+    w.double(both(d), a(d + 1), b(d), ">>indirect")
+
+
+def right_high(w: Writer, d: int, r: int) -> None:
+    w.amount_of(a(r))
+    w.shift(both(d + 1), "--", "B", b(d + 1), ">>indirect")
+
+
+def right_above(w: Writer, d: int, r: int) -> None:
+    w.amount_of(a(r))
+    w.shift(both(d), "--", "B", b(d + 1), ">>indirect")
+    w.const(both(d + 1), 0)
+
+
+def arithmetic_high(w: Writer, d: int, r: int) -> None:
+    w.amount_of(a(r), b(d + 1))
+    w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>indirect]")
+
+
+def arithmetic_above(w: Writer, d: int, r: int) -> None:
+    w.amount_of(a(r), b(d + 1))
+    w.emit(f"asr[{both(d)}, {b(d + 1)}, >>indirect]")
+    w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>31]")
+
+
+#             amounts below 32: first half, second   from 32 on
+PARTS: Final = {
+    ops.LSH:  (left_high, left_low,                  left_above),
+    ops.RSH:  (right_low, right_high,                right_above),
+    ops.ARSH: (right_low, arithmetic_high,           arithmetic_above),
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- multiplication, division
+def steps(w: Writer, left: str, right: str, bits: int) -> None:
+    w.emit(f"mul_step[{left}, {right}], start")
+    for number in range(1, bits // 8 + 1):
+        w.emit(f"mul_step[{left}, {right}], {bits}x{bits}_step{number}")
+
+
+def product(w: Writer, low: str, high: str, left: str, right: str) -> None:
+    """32 by 32 bits: `low` and `high` half, "0x0" where nobody wants it."""
+    steps(w, left, right, 32)
+    w.emit(f"mul_step[{low}, --], 32x32_last")
+    if high:
+        w.emit(f"mul_step[{high}, --], 32x32_last2")
+
+
+def multiply(g: Generator, s: Step, wide: bool) -> None:
+    w, insn = g.w, s.insn
+    d = 2 * insn.dst
+    right = w.operand(insn.imm) if insn.op.imm else b(2 * insn.src)
+    largest = insn.imm & U32 if insn.op.imm else s.note.src_max
+    if max(s.note.dst_max, largest) > 0xFFFF:
+        keep = wide and s.wide
+        product(w, both(d), both(d + 1) if keep else "", a(d), right)
+        if not wide and s.wide:
+            w.const(both(d + 1), 0)
+        return
+    steps(w, a(d), right, 16)
+    w.emit(f"mul_step[{both(d)}, --], 16x16_last")
+    if not wide and not g.driver:
+        g.zext(s)
+
+
+def reciprocal(divisor: int, bits: int) -> tuple[int, int, bool]:
+    """(factor, shift, wide): n / divisor = n * factor >> 32 + shift for n of `bits` bits; wide factors have 33 bits.
+
+    >>> reciprocal(3, 32)
+    (2863311531, 1, False)
+    """
+    shift = (divisor - 1).bit_length()
+    low = (1 << 32 + shift) // divisor
+    high = ((1 << 32 + shift) + (1 << 32 + shift - bits)) // divisor
+    while shift and low >> 1 < high >> 1:
+        low, high, shift = low >> 1, high >> 1, shift - 1
+    return high & U32, shift, high >> 32 != 0
+
+
+def divide(g: Generator, s: Step, wide: bool) -> None:
+    divisor = s.insn.imm & (U32 if not wide or s.insn.imm >= 0 else (1 << 64) - 1) if s.insn.op.imm else s.note.amount
+    if divisor is None:
+        raise g.unsupported(s, "division by a register that has no single value")
+    divide_constant(g, 2 * s.insn.dst, divisor)
+    if not wide and not g.driver:
+        g.zext(s)
+
+
+def right_by(g: Generator, d: int, n: int) -> None:
+    """A shift of the low half; by 0 it would become an indirect one, which the driver overlooks."""
+    if n:
+        g.w.shift(both(d), "--", "B", a(d), f">>{n}")
+    elif g.driver:
+        g.w.shift(both(d), "--", "B", a(d), ">>indirect")
+
+
+def divide_constant(g: Generator, d: int, divisor: int) -> None:
+    w = g.w
+    if divisor == 0 or divisor > U32:
+        w.const(both(d), 0)
+    elif divisor > 1 << 31:
+        w.alu("--", a(d), "-", w.operand(divisor))
+        w.const(TEMP_A, 0)
+        w.alu(both(d), TEMP_A, "+carry", "0x0")
+    else:
+        by_reciprocal(g, d, divisor)
+
+
+def by_reciprocal(g: Generator, d: int, divisor: int) -> None:
+    w, power = g.w, divisor & divisor - 1 == 0
+    factor, after, wide = reciprocal(divisor, 32)
+    before = 0
+    if wide and not divisor & 1:
+        before = (divisor & -divisor).bit_length() - 1
+        factor, after, wide = reciprocal(divisor >> before, 32 - before)
+    right = "" if power and not g.driver else w.operand(factor)
+    if power:
+        right_by(g, d, divisor.bit_length() - 1)
+    elif wide:
+        product(w, "0x0", both(TEMP), a(d), right)
+        w.alu(both(d), a(d), "-", TEMP_B)
+        w.shift(both(d), "--", "B", a(d), ">>1")
+        w.alu(both(d), a(d), "+", TEMP_B)
+        right_by(g, d, after - 1)
+    else:
+        if before:
+            right_by(g, d, before)
+        product(w, "0x0", both(d), a(d), right)
+        right_by(g, d, after)
+
+
+# --------------------------------------------------------------------------------------------------------- byte order
+def swap32(w: Writer, src: str, dst: int) -> None:
+    w.field(both(dst), 0b1111, src, rotate=8)
+    w.field(both(dst), 0b0101, a(dst), rotate=16)
+
+
+def byte_order(g: Generator, s: Step) -> None:
+    w, d, bits = g.w, 2 * s.insn.dst, s.insn.op.size
+    if s.insn.op.fn != ops.BE:
+        raise g.unsupported(s, "byte order other than to big endian")
+    if bits == 16:
+        w.field(both(d), 0b1001, b(d), rotate=8)
+        w.field(both(d), 0b1110, a(d), shift=16)
+    elif bits == 32:
+        swap32(w, a(d), d)
+    else:
+        w.mov(TEMP_A, b(d + 1))
+        swap32(w, a(d), d + 1)
+        swap32(w, TEMP_A, d)
+        return
+    if s.wide:
+        w.const(both(d + 1), 0)

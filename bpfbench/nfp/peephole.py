@@ -1,0 +1,72 @@
+"""Small rewritings of the instruction list, each by its own pass.
+
+    register_init   r6 = r1 at the start          removed: nobody can read a context pointer from a register
+    negate          r1 += -5  ->  r1 -= 5         small constants are operands of eight bits, others need an immed
+    mask_after_load r0 = packet[..]; r0 &= 0xff   removed: the load clears what the mask clears
+    shift_after_load ..; r0 <<= 32; r0 >>= 32     removed for the same reason
+
+Source: `nfp_bpf_opt_reg_init`, `_neg_add_sub`, `_ld_mask`, `_ld_shift` of the driver's bpf/jit.c.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bpfbench.isa import ops
+from bpfbench.isa.insn import Instruction
+from bpfbench.isa.ops import OP
+from bpfbench.nfp.notes import Step
+
+INT_MIN: Final = -(1 << 31)
+CLASSIC: Final = (ops.LD_ABS, ops.LD_IND)
+MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: -1}
+NEGATABLE: Final = (ops.JGE, ops.JSGE, ops.JLT, ops.JSLT)
+
+
+def register_init(steps: list[Step], driver: bool) -> None:
+    for s in steps:
+        insn = s.insn
+        if s.removed or insn.kind == ops.ALU64 and insn.op.fn == ops.XOR and not insn.op.imm and insn.dst == insn.src:
+            continue
+        if insn.kind == ops.ALU64 and insn.op.fn == ops.MOV and not insn.op.imm and (insn.dst, insn.src) == (6, 1):
+            s.merge("the context pointer is not kept in a register")
+            continue
+        break
+
+
+def negate(steps: list[Step], driver: bool) -> None:
+    """The constant -2^31 has no opposite; the driver negates it all the same."""
+    for s in steps:
+        insn = s.insn
+        if s.removed or not insn.op.imm or insn.imm >= 0 or insn.imm == INT_MIN and not driver:
+            continue
+        opposite = -insn.imm if insn.imm != INT_MIN else INT_MIN
+        if insn.kind in (ops.JMP, ops.JMP32) and insn.op.fn in NEGATABLE:
+            s.negated = True
+            s.insn = Instruction(insn.op, insn.dst, insn.src, insn.off, opposite)
+        elif insn.kind in (ops.ALU64, ops.ALU32) and insn.op.fn in (ops.ADD, ops.SUB):
+            name = "SUB" if insn.op.fn == ops.ADD else "ADD"
+            op = OP[f"{name}{64 if insn.kind == ops.ALU64 else 32}_K"]
+            s.insn = Instruction(op, insn.dst, insn.src, insn.off, opposite)
+
+
+def _is(s: Step, fn: int, imm: int) -> bool:
+    insn = s.insn
+    return insn.kind == ops.ALU64 and insn.op.fn == fn and insn.op.imm and insn.imm == imm and insn.dst == 0
+
+
+def mask_after_load(steps: list[Step], driver: bool) -> None:
+    for load, mask in zip(steps, steps[1:]):
+        if load.insn.kind in CLASSIC and not mask.target and _is(mask, ops.AND, MASKS[load.insn.op.fn]):
+            mask.merge("the load clears these bits")
+
+
+def shift_after_load(steps: list[Step], driver: bool) -> None:
+    for load, one, two in zip(steps, steps[1:], steps[2:]):
+        if load.insn.kind not in CLASSIC or load.insn.op.fn != 4 or one.target or two.target:
+            continue
+        left = _is(one, ops.LSH, 32) and _is(two, ops.RSH, 32)
+        right = _is(one, ops.RSH, 32) and _is(two, ops.LSH, 32) and driver      # gives 0, not the loaded word
+        if left or right:
+            one.merge("the load clears the upper half")
+            two.merge("the load clears the upper half")
