@@ -177,14 +177,21 @@ class ReadLog:
                                  self.privileged))
 
 
+# rules whose templates begin with anything: not enough to tell a log by
+_LOOSE: Final = frozenset(("callback-map", "unprivileged-other", "internal", "kfunc", "kfunc-argument", "special-field",
+                           "lock-call", "lock-pairing", "reference-leak", "sleep", "dynptr", "map-btf"))
+
+
 def looks_like_log(text: str) -> bool:
     """Does the text have at least one line that only a verifier's log has?"""
     for line in text.splitlines():
         line = clean(line)
         if _INSN.match(line) or _FROM.match(line) or _STATS.match(line) or _STATE.match(line) and "=" in line:
             return True
-        if line and match(line) is not None and not line.startswith("kfunc"):
-            return True
+        if line and ";" not in line and _KERNEL_WORDS.match(line):
+            found = match(line)
+            if found is not None and found.code not in _LOOSE:
+                return True
     return False
 
 
