@@ -42,6 +42,7 @@ SMALL: Final = 600              # steps of unrolling before a loop is widened
 LARGE: Final = 30_000           # steps of unrolling when widening has failed
 ROUNDS: Final = 60              # of widening
 PATIENCE: Final = 12            # of these with the program's thresholds
+NO_END: Final = 1 << 62
 LONGEST: Final = 1 << 23        # rounds of a loop that ends (as bpf_loop's limit)
 RECENT: Final = 32              # earlier rounds that a new one is compared with
 Inbox = dict[int, list[State]]
@@ -56,7 +57,8 @@ class Unstable(Exception):
 class Engine:
     """Runs functions; see the module text.  `visited` keeps the states met at each block."""
 
-    __slots__ = ("w", "interpreter", "orders", "trips", "visited", "dropped", "limit", "blocks_visited", "summaries")
+    __slots__ = ("w", "interpreter", "orders", "trips", "visited", "dropped", "limit", "blocks_visited", "summaries",
+                 "settled", "long", "wasted")
 
     def __init__(self, w: Analysis) -> None:
         self.w = w
@@ -67,6 +69,9 @@ class Engine:
         self.dropped = False
         self.limit = max(COARSE, 30 * len(w.program.insns))
         self.blocks_visited = 0
+        self.settled: dict[int, list[State]] = {}       # head -> states that were stable there
+        self.long: set[int] = set()                     # heads of loops that unrolling did not end
+        self.wasted = 0                                 # steps of unrolling that came to nothing
         self.summaries: dict[tuple[int, int, bool], list[tuple[State, list[Value]]]] = {}
 
     # Functions ------------------------------------------------------------------------------------------------------
@@ -190,15 +195,18 @@ class Engine:
         extra = {b: inbox.pop(b) for b in sorted(loop.blocks) if b in inbox}
         if not frontier and not extra:
             return
-        frontier = self._unroll(loop, frontier, extra, inbox, exits, SMALL)
+        pointless = self._is_long(loop)
+        before = self.w.steps
+        frontier = self._unroll(loop, frontier, extra, inbox, exits, 0 if pointless else SMALL)
         if not frontier:
             return
-        count = self._trip_count(loop)
-        size = sum(len(self.w.cfg.insns(b)) for b in loop.blocks)
-        if count is not None and count * size <= 4 * SMALL:
+        if not pointless and self._rounds_cost(loop) <= 4 * SMALL:
             frontier = self._unroll(loop, frontier, {}, inbox, exits, 4 * SMALL)
             if not frontier:
                 return
+        if not pointless:
+            self.long.add(loop.head)
+            self.wasted += self.w.steps - before
         failed = self._try_widen(loop, frontier, inbox, exits)
         if failed is None:
             return
@@ -209,6 +217,17 @@ class Engine:
         if failed is not None and self.w.checking:
             raise failed
         self.dropped = self.dropped or failed is not None
+
+    def _is_long(self, loop: Component) -> bool:
+        """Is unrolling known to be pointless: tried before, or (when enough has been wasted) by the trip count?"""
+        if loop.head in self.long:
+            return True
+        return self.wasted > 5 * SMALL and 4 * SMALL < self._rounds_cost(loop) < NO_END
+
+    def _rounds_cost(self, loop: Component) -> int:
+        """Instructions that all rounds have together, as far as the trip count is known."""
+        count = self._trip_count(loop)
+        return NO_END if count is None else count * sum(len(self.w.cfg.insns(b)) for b in loop.blocks)
 
     def _round(self, loop: Component, heads: list[State], extra: Inbox, inbox: Inbox, exits: list[State]) -> list[State]:
         """Once around; what leaves goes to `inbox`, what comes back to the head is the answer."""
@@ -250,28 +269,30 @@ class Engine:
     def _try_widen(self, loop: Component, entry: list[State], inbox: Inbox, exits: list[State]) -> Refused | None:
         """Widen, narrow, check; None when the loop is done, else why it is not (nothing has been sent on then)."""
         checking, dropped = self.w.checking, self.dropped
-        sent: Inbox = {}
-        left: list[State] = []
+        coarse = self.w.steps >= FINE
+        if checking:
+            self.settled.clear()
         try:
             self.w.checking = False
             heads = self._by_shape([_counted(s, loop.head) for s in entry])
+            known = self.settled.get(loop.head, []) if coarse else []
+            if known and known[0].counters.keys() != heads[0].counters.keys():
+                known = []                      # found inside other loops
+            if known and all(any(covers(old, s) for old in known) for s in heads):
+                self.w.checking = checking
+                if self._close(loop, known, inbox, exits):
+                    return None
+                self.w.checking = False
+            elif known and not checking and joinable(known[0], heads[0]):
+                heads = self._by_shape(known + heads)
             for attempt in range(3):
                 heads = self._ascend(loop, heads)
-                smaller = self._narrowed(loop, entry, heads)
+                smaller = heads if coarse and not checking else self._narrowed(loop, entry, heads)
                 self.w.checking = checking
-                self.dropped = False
                 for candidate in ([smaller, heads] if attempt == 0 else [heads]):
-                    sent, left = {}, []
-                    try:
-                        self._last_round(loop, candidate, sent, left)
-                    except Unstable:
-                        continue
-                    if not checking and self.dropped:
-                        return self.w.refuse("too-complex", "cut while a loop around it is approximated")
-                    for block, states in sent.items():
-                        inbox.setdefault(block, []).extend(states)
-                    exits += left
-                    return None
+                    if self._close(loop, candidate, inbox, exits, strict=True):
+                        self.settled[loop.head] = candidate
+                        return None
                 self.w.checking = False
             return self.w.refuse("too-complex", f"the loop at insn {self.w.cfg.blocks[loop.head].start} does not settle")
         except Refused as no:
@@ -281,6 +302,31 @@ class Engine:
         finally:
             self.w.checking = checking
             self.dropped = dropped
+
+    def _close(self, loop: Component, heads: list[State], inbox: Inbox, exits: list[State], strict: bool = False) -> bool:
+        """The round that decides: are the heads stable, and does every check hold?  Then its states are sent on.
+
+        A check that fails is an answer of False, or with `strict` a refusal.
+        """
+        sent: Inbox = {}
+        left: list[State] = []
+        self.dropped = False
+        try:
+            self._last_round(loop, heads, sent, left)
+        except Unstable:
+            return False
+        except Refused as no:
+            if strict or no.rule == "too-complex":
+                raise
+            return False
+        if not self.w.checking and self.dropped:
+            if strict:
+                raise self.w.refuse("too-complex", "cut while a loop around it is approximated")
+            return False
+        for block, states in sent.items():
+            inbox.setdefault(block, []).extend(states)
+        exits += left
+        return True
 
     def _ascend(self, loop: Component, heads: list[State]) -> list[State]:
         for turn in range(ROUNDS):
