@@ -1,7 +1,7 @@
 """Random programs through the path walk: is it sound, and does a live kernel say the same?
 
-    python tests/verifier_fuzz.py [COUNT] [SEED] [--no-live] [--without NAME]   concrete against abstract
-    python tests/verifier_fuzz.py [COUNT] [SEED] --live [--reduced]             verdict, message, counts as bpf(2) here
+    python tests/verifier_fuzz.py [COUNT] [SEED] [--no-live] [--without NAME] [--kernel K]     concrete against abstract
+    python tests/verifier_fuzz.py [COUNT] [SEED] --live [--reduced]       verdict, message, counts as bpf(2) of this host
 
 Programs come from `bpfbench.generate`; some fields of some instructions are then changed, so that about half are
 refused. COUNT programs are made from SEED on (1 when it is not named) and as many from a fresh seed, on all cores.
@@ -47,6 +47,7 @@ from bpfbench.verifier.verification import verify
 TYPES: Final = ("xdp", "sched_cls", "socket_filter", "cgroup_skb")
 OFFSETS: Final = (-16, -8, -4, -1, 0, 1, 2, 4, 8, 12, 16, 76, 80)
 NUMBERS: Final = (0, 1, -1, 8, 16, 63, 255, 4096, -8, 0x7FFFFFFF, -0x80000000)
+PROFILE: Final = "linux-6.18"
 STEPS: Final = 1000             # of a run that are compared
 WALK: Final = 10_000            # instructions a walk may take
 LONG: Final = 60_000            # instructions a walk that is compared with a kernel may take
@@ -243,24 +244,25 @@ def outside(claims: Claims, met: Met, live: list[int] | None) -> str:
     return ""
 
 
-def wrong_with(prog: Program, packet: bytes, seed: int, without: tuple[str, ...]) -> str:
+def wrong_with(prog: Program, packet: bytes, seed: int, without: tuple[str, ...], kernel: str = PROFILE) -> str:
     """What the walk got wrong about an accepted program, or ""; raises TooLong, NotCompared."""
     met, trap = executed(prog, packet, seed)
     if "reserved field" in trap:
         raise NotCompared
     if trap:
         return f"accepted, but the run traps: {trap}"
+    if kernel == PROFILE:               # older kernels find out on the way, path by path, what is live
+        claims = Claims()
+        verdict = verify(prog, kernel, observer=claims, without=without)
+        wrong = outside(claims, met, verdict.liveness)
+        if wrong:
+            return f"{wrong} (default walk)"
     claims = Claims()
-    verdict = verify(prog, observer=claims, without=without)
-    wrong = outside(claims, met, verdict.liveness)
-    if wrong:
-        return f"{wrong} (default walk)"
-    claims = Claims()
-    verdict = verify(prog, observer=claims, without=(*without, *EXACT))
+    verdict = verify(prog, kernel, observer=claims, without=(*without, *EXACT))
     return outside(claims, met, None) if verdict.accepted else ""
 
 
-def smallest(prog: Program, packet: bytes, seed: int, without: tuple[str, ...]) -> Program:
+def smallest(prog: Program, packet: bytes, seed: int, without: tuple[str, ...], kernel: str = PROFILE) -> Program:
     """Instructions replaced by `goto +0` as long as the program is accepted and still shows something wrong."""
     progress = True
     while progress:
@@ -270,8 +272,8 @@ def smallest(prog: Program, packet: bytes, seed: int, without: tuple[str, ...]) 
                 continue
             try:
                 tried = with_code(prog, prog.raw[:at] + NOTHING + prog.raw[at + 8:])
-                if verify(tried, observer=Bounded(), without=without).accepted and \
-                        wrong_with(tried, packet, seed, without):
+                if verify(tried, kernel, observer=Bounded(), without=without).accepted and \
+                        wrong_with(tried, packet, seed, without, kernel):
                     prog, progress = tried, True
             except (BpfbenchError, TooLong, NotCompared):
                 continue
@@ -281,11 +283,12 @@ def smallest(prog: Program, packet: bytes, seed: int, without: tuple[str, ...]) 
 # Many ---------------------------------------------------------------------------------------------------------------
 
 
-def check(number: int, live: bool, without: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def check(number: int, live: bool, without: tuple[str, ...],
+          kernel: str = PROFILE) -> tuple[list[str], list[str]]:
     """One program: (what to count, what to print)."""
     prog, rng = program(number)
     try:
-        first = verify(prog, observer=Bounded(), without=without)
+        first = verify(prog, kernel, observer=Bounded(), without=without)
     except TooLong:
         return ["long"], []
     except BpfbenchError as error:
@@ -307,7 +310,7 @@ def check(number: int, live: bool, without: tuple[str, ...]) -> tuple[list[str],
         return counts, said
     packet, seed = rng.randbytes(rng.choice((0, 14, 31, 32, 33, 64, 200))), rng.randrange(1 << 30)
     try:
-        wrong = wrong_with(prog, packet, seed, without)
+        wrong = wrong_with(prog, packet, seed, without, kernel)
     except TooLong:
         return [*counts, "run, but long to compare"], said
     except NotCompared:
@@ -315,18 +318,18 @@ def check(number: int, live: bool, without: tuple[str, ...]) -> tuple[list[str],
     if wrong:
         from bpfbench.isa.text import format_insn
 
-        small = smallest(prog, packet, seed, without)
+        small = smallest(prog, packet, seed, without, kernel)
         text = "\n".join(f"    {pc}: {format_insn(insn)}" for pc, insn in enumerate(small.insns)
                          if insn is not None and small.raw[pc * 8:pc * 8 + 8] != NOTHING)
-        said.append(f"{number}: {wrong}\n  smallest: {wrong_with(small, packet, seed, without)}\n{text}")
+        said.append(f"{number}: {wrong}\n  smallest: {wrong_with(small, packet, seed, without, kernel)}\n{text}")
     return [*counts, "wrong" if wrong else "every state inside"], said
 
 
-def _share(work: tuple[int, int, int, bool, tuple[str, ...]]) -> Counter[str]:
-    first, count, step, live, without = work
+def _share(work: tuple[int, int, bool, tuple[str, ...], str]) -> Counter[str]:
+    first, count, live, without, kernel = work
     seen: Counter[str] = Counter()
-    for number in range(first, first + count, step):
-        counts, said = check(number, live, without)
+    for number in range(first, first + count):
+        counts, said = check(number, live, without, kernel)
         seen.update(counts)
         seen["programs"] += 1
         for line in said:
@@ -334,16 +337,17 @@ def _share(work: tuple[int, int, int, bool, tuple[str, ...]]) -> Counter[str]:
     return seen
 
 
-def soundness(count: int, seeds: tuple[int, ...], live: bool = True, without: tuple[str, ...] = ()) -> Counter[str]:
+def soundness(count: int, seeds: tuple[int, ...], live: bool = True, without: tuple[str, ...] = (),
+              kernel: str = PROFILE) -> Counter[str]:
     """`count` programs from each seed on, on all cores; prints what is wrong, and one line of figures."""
     if live:
-        from bpfbench import kernel
+        from bpfbench import kernel as running
 
-        live = bool(kernel.available())
+        live = bool(running.available())
     started = time.time()
     cores = os.cpu_count() or 1
     chunk = max(min(count // cores, 250), 1)
-    work = [(at, min(chunk, seed + count - at), 1, live, without) for seed in seeds
+    work = [(at, min(chunk, seed + count - at), live, without, kernel) for seed in seeds
             for at in range(seed, seed + count, chunk)]
     total: Counter[str] = Counter()
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
@@ -397,12 +401,18 @@ def main(arguments: list[str]) -> int:
         at = arguments.index("--without")
         without = tuple(arguments[at + 1].split(","))
         del arguments[at:at + 2]
+    kernel = PROFILE
+    if "--kernel" in arguments:
+        at = arguments.index("--kernel")
+        kernel = arguments[at + 1]
+        del arguments[at:at + 2]
     numbers = [int(a) for a in arguments if not a.startswith("-")]
     count, seed = (numbers + [2000, 1][len(numbers):])[:2]
     if "--live" in arguments:
         return 1 if live(count, seed, "--reduced" in arguments) else 0
     fresh = int(time.time()) * 1000
-    total = soundness(count, (seed, fresh), "--no-live" not in arguments and not without, without)
+    asked = "--no-live" not in arguments and not without and kernel == PROFILE
+    total = soundness(count, (seed, fresh), asked, without, kernel)
     return 1 if total["wrong"] or total["crash"] or total["other verdict"] else 0
 
 

@@ -51,12 +51,12 @@ def clean(w: Walk, st: State) -> None:
 
 
 def _clean_finished(w: Walk, at: list[State], pc: int) -> None:
+    if not w.k.live:
+        return
     if w.k.liveness == 0:
         from bpfbench.verifier.chain import clean_finished
 
         clean_finished(w, at, pc)
-        return
-    if not w.k.live:
         return
     for st in at:
         if st.branches or st.pc != pc or st.cleaned or not st.same_callsites(w.state) or incomplete(w, st):
