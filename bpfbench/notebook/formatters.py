@@ -65,6 +65,9 @@ VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
 ]
 
 
+VIEW_OF: Final = {name: view for _, name, view in VIEWS}
+
+
 def register(shell: Any = None) -> bool:
     """Tell IPython (the running one, if none is given) about the views; False when not inside IPython."""
     try:

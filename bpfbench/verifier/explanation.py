@@ -21,6 +21,7 @@ walk is deterministic.  `explain_case` makes one from any `Case`, also from a lo
 from __future__ import annotations
 
 import gc
+import importlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -119,6 +120,14 @@ class Explanation:
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str | None:
+        """For notebooks that did not import bpfbench.notebook: its view, which is looked up only when asked for."""
+        try:
+            view = importlib.import_module("bpfbench.notebook.formatters")
+        except ImportError:
+            return None
+        return str(view.VIEW_OF["Explanation"](self))
 
     def _lines(self) -> list[str]:
         if self.verdict:

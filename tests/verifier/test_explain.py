@@ -112,6 +112,11 @@ def test_history_and_json_have_stable_keys() -> None:
     assert json.loads(json.dumps(record)) == record
 
 
+def test_a_notebook_shows_it_as_html() -> None:
+    html = explained("r0 = *(u64 *)(r1 +0)\nexit")._repr_html_()
+    assert html is not None and "<dd>" in html and "ctx-access" in html and "<script" not in html
+
+
 def test_accepted_programs_say_so() -> None:
     e = bb.verify(bb.assemble("r0 = 0\nexit")).explain()
     assert e.accepted and str(e).startswith("Accepted: processed 2 insns") and e.to_json()["rule"] is None

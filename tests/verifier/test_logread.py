@@ -158,7 +158,8 @@ def test_recorded_logs_rebuild_our_own_states(kernel: str, records: Callable[[st
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", "r1 = 0 ; the callback of it\nexit", "; reject: R0 !read_ok\nexit",
-                                  "the callback function is called here", "int main(void) { return 0; }", "\0\1\2", "5\n6\n", "0:\n"])
+                                  "the callback function is called here", "int main(void) { return 0; }",
+                                  "\0\1\2", "5\n6\n", "0:\n"])
 def test_what_is_no_log_is_one_clear_error(text: str) -> None:
     with pytest.raises(UsageError, match="not a verifier log"):
         read_log(text)
