@@ -29,8 +29,8 @@ class Timeline {
   static async read(doc) {
     const t = new Timeline();
     Object.assign(t, doc);
-    [t.pcs, t.paths, t.counts, t.changedColumns, t.changedValues] =
-      await Promise.all([doc.pcs, doc.paths, doc.counts, doc.changed_columns, doc.changed_values].map(inflate));
+    [t.pcs, t.paths, t.counts, t.changedColumns, t.changedValues, t.happened] =
+      await Promise.all([doc.pcs, doc.paths, doc.counts, doc.changed_columns, doc.changed_values, doc.events].map(inflate));
     t.index();
     return t;
   }
@@ -47,7 +47,39 @@ class Timeline {
       if (s % KEY_EVERY === 0) this.keys.push(state.slice());
     }
     this.first[this.steps] = at;
+    // Events lie in the order of their steps: [step, kind, number, number] each.
+    this.firstEvent = new Uint32Array(this.steps + 1);
+    for (let e = this.happened.length / 4 - 1; e >= 0; e--) this.firstEvent[this.happened[4 * e]] = e + 1;
     this.rowOf = new Map(this.insns.map((insn, row) => [insn.pc, row]));
+  }
+
+  value(number) {                                     // text, and for numbers range and bits
+    const row = this.values[number];
+    if (typeof row !== "string") return row;
+    if (!/^-?\d+$/.test(row)) return { text: row };
+    const unsigned = String(BigInt.asUintN(64, BigInt(row)));
+    return { text: row, lo: unsigned, hi: unsigned, value: unsigned, mask: "0" };
+  }
+
+  eventsAt(step) {                                      // [kind, number, number] of everything that happened at a step
+    const found = [];
+    const first = this.firstEvent[step] - 1;
+    for (let e = first; first >= 0 && 4 * e < this.happened.length && this.happened[4 * e] === step; e++)
+      found.push([this.kinds[this.happened[4 * e + 1]], this.happened[4 * e + 2], this.happened[4 * e + 3]]);
+    return found;
+  }
+
+  say([kind, a, b]) {                                 // an event as a sentence
+    switch (kind) {
+      case "fork": return `A branch to insn ${a} is kept for later`;
+      case "resume": return `Path ${a + 1} is taken up, coming from insn ${b}`;
+      case "prune": return `Pruned: state ${a} covers this one`;
+      case "keep": return `Checkpoint ${a}`;
+      case "precise": return `${a < 16 ? `R${a}` : `fp-${8 * (a - 15)}`} of state ${b} must be known exactly`;
+      case "reject": return `Rejected: ${this.message}`;
+      case "loop": return "A loop closes here";
+      default: return "The path ends";
+    }
   }
 
   state(step) {                                       // values of all columns before the instruction of this step
@@ -118,7 +150,7 @@ async function render({ model, el }) {
   help.textContent = moves().map(([key, label]) => `${key} ${label}`).join(" · ");
 
   function moves() {
-    const event = (kinds) => (direction) => t.search(step, direction, (s) => byStep.has(s) && byStep.get(s).some((e) => kinds.includes(e[1])));
+    const event = (kinds) => (direction) => t.search(step, direction, (s) => t.firstEvent[s] && t.eventsAt(s).some((e) => kinds.includes(e[0])));
     return [
       ["Home", "first step", () => 0], ["←", "back", () => step - 1, "ArrowLeft"], ["→", "on", () => step + 1, "ArrowRight"],
       ["End", "last step", () => t.steps - 1],
@@ -133,11 +165,6 @@ async function render({ model, el }) {
     return at > 0 ? t.search(at, -1, () => true) : at;
   }
 
-  const byStep = new Map();
-  for (const event of t.events) {
-    if (!byStep.has(event[0])) byStep.set(event[0], []);
-    byStep.get(event[0]).push(event);
-  }
   for (const [key, label, to] of moves())
     buttons.append(make("button", { type: "button", title: `${label} (${key})`, "aria-label": label, onclick: () => go(to()) }, key));
   buttons.append(make("button", { type: "button", "aria-label": "keys", onclick: () => (help.hidden = !help.hidden) }, "?"));
@@ -170,7 +197,7 @@ async function render({ model, el }) {
   function drawRegisters() {
     const state = t.state(step), changed = t.changed(step);
     const body = t.columns.map((name, column) => {
-      const value = t.values[state[column]];
+      const value = t.value(state[column]);
       if (!value || !value.text) return null;
       const row = make("tr", { class: column === selected ? "now" : "", "aria-selected": String(column === selected) });
       const text = make("td", { class: changed.has(column) ? "changed" : "" }, (changed.has(column) ? "● " : "") + value.text);
@@ -194,8 +221,10 @@ async function render({ model, el }) {
     readout.textContent = `step ${step + 1} / ${t.steps} · insn ${pc} · path ${t.paths[step] + 1}`;
     drawRows();
     drawRegisters();
-    const changed = [...t.changed(step)].filter((c) => t.values[t.state(step)[c]].text).map((c) => `${t.columns[c]} = ${t.values[t.state(step)[c]].text}`);
-    const events = (byStep.get(step) || []).map((e) => e[2]);
+    const state = t.state(step);
+    const changed = [...t.changed(step)].map((c) => [c, t.value(state[c]).text]).filter(([, text]) => text)
+      .map(([c, text]) => `${t.columns[c]} = ${text}`);
+    const events = t.eventsAt(step).map((e) => t.say(e));
     say.textContent = `Before: ${t.insns[row].text}.` + (changed.length && changed.length < 4 ? ` New: ${changed.join("; ")}.` : "") +
       (events.length ? ` ${events.join(". ")}.` : "");
     model.set("step", step);
@@ -205,10 +234,14 @@ async function render({ model, el }) {
   function drawMarks() {
     const context = marks.getContext("2d");
     const colour = { fork: "#56B4E9", resume: "#56B4E9", prune: "#009E73", precise: "#CC79A7", reject: "#D55E00" };
-    for (const [s, kind] of t.events) {
-      if (!colour[kind]) continue;
+    const drawn = new Set();                          // a mark per pixel and row is enough
+    for (let e = 0; e < t.happened.length; e += 4) {
+      const kind = t.kinds[t.happened[e + 1]], x = Math.floor((t.happened[e] * 998) / Math.max(t.steps - 1, 1));
+      const y = kind === "prune" ? 7 : 0;
+      if (!colour[kind] || (kind !== "reject" && drawn.has(2 * x + (y ? 1 : 0)))) continue;
+      drawn.add(2 * x + (y ? 1 : 0));
       context.fillStyle = colour[kind];
-      context.fillRect((s * 998) / Math.max(t.steps - 1, 1), kind === "prune" ? 7 : 0, 2, 7);
+      context.fillRect(x, y, 2, 7);
     }
   }
 
@@ -221,7 +254,7 @@ async function render({ model, el }) {
       const state = t.state(step);
       const way = event.key === "ArrowDown" ? 1 : -1;
       for (let c = selected + way; c >= 0 && c < t.columns.length; c += way)
-        if (t.values[state[c]].text) { selected = c; break; }
+        if (t.value(state[c]).text) { selected = c; break; }
       drawRegisters();
     } else {
       const move = moves().find(([key, , , name]) => (name || key) === event.key);
