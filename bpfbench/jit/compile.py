@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from bpfbench.errors import BpfbenchError, JitError, UsageError, Where
 from bpfbench.isa import ops
@@ -19,7 +19,7 @@ from bpfbench.jit.facts import TAIL_CALL, Facts, direct_depth, estimate
 from bpfbench.jit.features import features_of
 from bpfbench.jit.link import Linkage, compile_all, join, units
 from bpfbench.jit.partition import Function, partition
-from bpfbench.jit.targets import target_class
+from bpfbench.jit.targets import NFP, target_class, target_name
 from bpfbench.profiles import profile
 from bpfbench.program.program import Program
 
@@ -48,10 +48,22 @@ def compile_program(
     >>> compile_program(from_assembly("r0 = 2\\nexit"), features={"return_thunk": False, "sls": False}).bytes.hex(" ")
     '0f 1f 44 00 00 0f 1f 00 55 48 89 e5 b8 02 00 00 00 c9 c3'
     """
+    if target_name(target) == NFP:
+        return for_the_card(prog, kernel, fault, features)
     return compile_insns(
         prog.insns, target, kernel, verification, facts, features, rewritten, addresses, dict(prog.symbols), prog.type,
         fault,
     )  # fmt: skip
+
+
+def for_the_card(prog: Program, kernel: str, fault: str = "", features: dict[str, bool] | None = None) -> Code:
+    """Code for the NFP, which has a generator of its own; its `NfpCode` answers what a `Code` answers."""
+    from bpfbench.jit.nfp import compile_nfp
+
+    profile(kernel)
+    if fault or features:
+        raise UsageError("target nfp has no features and no published faults to choose")
+    return cast(Code, compile_nfp(prog, kernel))
 
 
 def compile_insns(
@@ -188,6 +200,8 @@ def jit_record(
         raise UsageError("a record must be a JSON object")
     prog = Program.from_json({"prog_type": RECORDED_TYPE, **record} if "xlated" in record else record)
     text = record.get("xlated")
+    if target_name(target) == NFP:
+        return for_the_card(prog, kernel, "", features)
     if text is None:
         return compile_program(prog, target, kernel, verify(prog, kernel=kernel) if verify else None, features=features)
     try:

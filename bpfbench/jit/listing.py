@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: The profile that a target is compiled for when the caller names none: the kernel its recordings come from.
 KERNELS = {
     "x86_64": "linux-6.18", "aarch64": "linux-6.12", "riscv64": "linux-6.12", "arm": "linux-6.1", "mips64": "linux-6.1",
-    "ppc64": "linux-6.1",
+    "ppc64": "linux-6.1", "nfp": "linux-6.1",
 }  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def listing_all(
     names = list(TARGETS) if targets == "all" else [targets] if isinstance(targets, str) else list(targets)
     codes: dict[str, Code] = {}
     refused: dict[str, str] = {}
-    for name in (n if n == "nfp" else target_name(n) for n in names):
+    for name in map(target_name, names):
         try:
             codes[name] = compile_program(prog, name, kernel or KERNELS.get(name, "linux-6.18"), **options)
         except BpfbenchError as error:

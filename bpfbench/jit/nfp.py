@@ -18,16 +18,25 @@ from typing import Final, final
 
 from bpfbench.errors import JitError, NotSupported, Where
 from bpfbench.isa import ops
+from bpfbench.isa.helpers import helper_name
+from bpfbench.isa.insn import Instruction
+from bpfbench.isa.ops import KIND_NAMES
 from bpfbench.jit import nfp_arithmetic, nfp_branches, nfp_calls, nfp_link, nfp_memory
+from bpfbench.jit.code import EPILOGUE, PROLOGUE, Region, Relocation, Span
+from bpfbench.jit.layout import Layout
 from bpfbench.jit.nfp_emit import PACKET_LENGTH, Writer, both, set_target
 from bpfbench.jit.nfp_link import Place
+from bpfbench.jit.partition import Function
 from bpfbench.listing import Listing, Row
 from bpfbench.machine import nfp
 from bpfbench.machine.nfp_text import disassemble
-from bpfbench.nfp.notes import Device, Note, Step
+from bpfbench.machine.pattern import Machine
+from bpfbench.nfp.notes import Device, Note, Step, steps_of
+from bpfbench.nfp.passes import run_passes
+from bpfbench.program.program import Program
 
 PREFETCH: Final = 8
-PROLOGUE, OUTRO = -1, -2
+OWN: Final = "bpfbench"         # the profile that is right where the driver is wrong
 
 
 @final
@@ -141,16 +150,144 @@ class Generator:
 
 
 @final
-class NfpSpan:
-    """Bytes `start`..`end` of the image came from slot `pc`; -1 prologue, -2 the ways out."""
+class NfpCode:
+    """A program for the card, before relocation: what `Code` is for the other targets.
 
-    __slots__ = ("pc", "start", "end", "rule")
+    `words`  one number per instruction, top byte the relocation type (nfp_link.py)     `bytes`  the same, little-endian
+    `out`, `abort`, `push`, `pop`  word numbers of the ways out and of the routines     `steps`  the list after the passes
+    """
 
-    def __init__(self, pc: int, start: int, end: int, rule: str) -> None:
-        self.pc = pc
-        self.start = start
-        self.end = end
-        self.rule = rule
+    def __init__(self, kernel: str, generator: Generator, source: list[Instruction | None], verified: bool) -> None:
+        self.target = "nfp"
+        self.kernel = kernel
+        self.words = generator.w.words
+        self.bytes = b"".join(word.to_bytes(8, "little") for word in self.words)
+        self.source = source
+        self.verified = verified
+        self.steps = generator.steps
+        self.device = generator.device
+        self.out, self.abort, self.push, self.pop = (
+            generator.out_at, generator.abort_at, generator.push_at, generator.pop_at)  # fmt: skip
+        self.offsets = generator.offsets
+        self.spans = spans_of(generator)
+        self.machine = Machine("nfp", [], {}, 8)
+        self.relocations = relocations_of(self.words)
+        self.functions = regions_of(generator, self.relocations)
+        self.placed: list[object] = []
+        self.linkage: object = None
+
+    @property
+    def layout(self) -> Layout:
+        return self.functions[0].layout
+
+    @property
+    def passes(self) -> list[int]:
+        return self.functions[0].passes
+
+    @property
+    def insns(self) -> list[Row]:
+        """Every word as a row; its address counts words, as the card's program counter does."""
+        owners = {at: span.pc for span in self.spans for at in range(span.start // 8, span.end // 8)}
+        rows = []
+        for at, word in enumerate(self.words):
+            kind = word >> nfp_link.TYPE_SHIFT
+            note = nfp_link.RELOCATIONS[kind] if kind else ""
+            rows.append(Row(at, word.to_bytes(8, "little"), disassemble(word & nfp.PAYLOAD), owners[at], note))
+        return rows
+
+    def span(self, pc: int) -> Span | None:
+        return next((s for s in self.spans if s.pc == pc), None)
+
+    def listing(self) -> Listing:
+        return Listing(f"nfp ({self.kernel})", self.insns)
+
+    def place(self, start: int, done: int, helpers: dict[int, int] | None = None) -> Place:
+        """Where the image goes: for `nfp_link.relocate`."""
+        return Place(start, done, self.out, self.abort, self.push, self.pop, helpers)
+
+    def image(self, start: int = 0, done: int = 7777, helpers: dict[int, int] | None = None) -> list[int]:
+        """The words as the card executes them, with ECC."""
+        return nfp_link.relocate(self.words, self.place(start, done, helpers))
 
     def to_json(self) -> dict[str, object]:
-        return {"pc": self.pc, "start": self.start, "end": self.end, "rule": self.rule}
+        return {
+            "target": self.target, "kernel": self.kernel, "image": self.bytes.hex(),
+            "words": [f"{word:016x}" for word in self.words], "functions": [f.length for f in self.functions],
+            "relocations": [r.to_json() for r in self.relocations], "spans": [s.to_json() for s in self.spans],
+            "targets": {"out": self.out, "abort": self.abort, "push": self.push, "pop": self.pop},
+        }  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.bytes)
+
+    def __repr__(self) -> str:
+        return f"NfpCode({len(self.words)} words, {len(self.relocations)} relocations)"
+
+
+def spans_of(g: Generator) -> list[Span]:
+    spans = [Span(PROLOGUE, 0, 16, "prologue")]
+    at = [g.offsets[s.pc] for s in g.steps] + [g.last + 1]
+    for step, start, end in zip(g.steps, at, at[1:]):
+        if end > start:
+            spans.append(Span(step.pc, 8 * start, 8 * end, step.removed or KIND_NAMES[step.insn.kind]))
+    spans.append(Span(EPILOGUE, 8 * (g.last + 1), 8 * g.w.here, "outro"))
+    return spans
+
+
+def relocations_of(words: list[int]) -> list[Relocation]:
+    """Words that depend on where the image is loaded."""
+    found = []
+    for at, word in enumerate(words):
+        kind = word >> nfp_link.TYPE_SHIFT
+        if kind:
+            symbol = nfp_link.RELOCATIONS[kind]
+            name = "helper" if kind == nfp_link.HELPER else "code"
+            if kind == nfp_link.HELPER:
+                fields = nfp.format_of(word & nfp.PAYLOAD).unpack(word & nfp.PAYLOAD)
+                symbol = helper_name(fields["addr"] - nfp_link.PLACEHOLDER)
+            found.append(Relocation(8 * at, 8, name, symbol, f"type {kind}"))
+    return found
+
+
+def regions_of(g: Generator, relocations: list[Relocation]) -> list[Region]:
+    starts = [(0, 0)] + [(s.pc, s.function) for s in g.steps if s.function > 0]
+    ends = [pc for pc, _ in starts[1:]] + [g.steps[-1].pc + 1]
+    regions = []
+    for (pc, number), end in zip(starts, ends):
+        at = 0 if not number else g.offsets[pc]
+        stop = g.offsets[end] if end in g.offsets else g.w.here
+        function = Function(number, f"func#{number}" if number else "main", pc, end)
+        regions.append(Region(function, 8 * at, 8 * (stop - at), Layout("nfp", ""), [8 * (stop - at)]))
+    return regions
+
+
+def compile_notes(
+    insns: list[Instruction | None], notes: list[Note], device: Device, kernel: str = "linux-6.1",
+    without: tuple[str, ...] = (), verified: bool = True,
+) -> NfpCode:  # fmt: skip
+    """Code from a program and what is known about it; `without` names passes that are left out."""
+    driver = kernel != OWN
+    steps = steps_of(insns, notes)
+    run_passes(steps, driver, without)
+    generator = Generator(steps, device, driver)
+    generator.translate()
+    return NfpCode(kernel, generator, insns, verified)
+
+
+def compile_nfp(prog: Program, kernel: str = "linux-6.1", without: tuple[str, ...] = (), offload: bool = True) -> NfpCode:
+    """Code for a program, verified on the way.
+
+    NotSupported names what the verifier, the rules of the offload (nfp/offload.py), or the translation refuse.
+    `without`  passes left out        `offload=False`  do not apply the offload's own rules
+
+    >>> from bpfbench.program.program import from_assembly
+    >>> compile_nfp(from_assembly("r0 = 2\\nexit")).insns[2].text
+    'immed[gprA_0, 0x2], gpr_wrboth'
+    """
+    from bpfbench.nfp.gather import gather
+    from bpfbench.nfp.offload import check
+
+    found, watch, device = gather(prog)
+    if offload:
+        check(prog, watch, device, found)
+    return compile_notes(prog.insns, watch.notes, device, kernel, without, True)
