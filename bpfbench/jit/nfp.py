@@ -24,7 +24,7 @@ from bpfbench.isa.ops import KIND_NAMES
 from bpfbench.jit import nfp_arithmetic, nfp_branches, nfp_calls, nfp_link, nfp_memory
 from bpfbench.jit.code import EPILOGUE, PROLOGUE, Region, Relocation, Span
 from bpfbench.jit.layout import Layout
-from bpfbench.jit.nfp_emit import PACKET_LENGTH, Writer, both, set_target
+from bpfbench.jit.nfp_emit import PACKET_LENGTH, TEMP_A, TEMP_B, Writer, both, set_target
 from bpfbench.jit.nfp_link import Place
 from bpfbench.jit.partition import Function
 from bpfbench.listing import Listing, Row
@@ -87,7 +87,7 @@ class Generator:
             if step.function > 0:
                 self.function = step.function
                 self.depth = nfp_calls.up(self.device.depths[step.function], 4)
-                self.w.mov("*l$index0", nfp_calls.TEMP_A)
+                self.w.mov("*l$index0", TEMP_A)
             if not step.removed:
                 self.instruction(step)
         self.last = self.w.here - 1
@@ -125,7 +125,7 @@ class Generator:
         elif kind in nfp_calls.CALLS:
             nfp_calls.CALLS[kind](self, s)
         else:
-            raise self.unsupported(s, f"instruction {s.insn.op.id}")
+            raise self.unsupported(s, f"instruction {s.insn.op.name}")
 
     def constant(self, s: Step) -> int:
         """The value of a wide load; a map is its number on the device."""
@@ -145,7 +145,7 @@ class Generator:
         for word, pc in self.addresses:
             kind = nfp_link.IMMED_REL << nfp_link.TYPE_SHIFT
             here = Writer()
-            here.emit(f"immed[{nfp_calls.TEMP_B}, {self.offsets[pc]:#x}]")
+            here.emit(f"immed[{TEMP_B}, {self.offsets[pc]:#x}]")
             self.w.words[word] = kind | here.words[0]
 
 

@@ -91,7 +91,7 @@ class Gatherer(Edges):
 
     def _ranges(self, insn: Instruction, note: Note, regs: list[RegState], first: bool) -> None:
         def join(now: int, found: int, pick: object) -> int:
-            return found if first else pick(now, found)  # type: ignore[operator,no-any-return]
+            return found if first else pick(now, found)  # type: ignore[operator]
 
         note.dst_max = join(note.dst_max, regs[insn.dst].scalar.umax, max)
         if not insn.op.imm:

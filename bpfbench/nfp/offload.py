@@ -64,11 +64,11 @@ class Case:
 def operation(c: Case) -> str:
     k, op = c.insn.kind, c.insn.op
     if k in (ops.ALU64, ops.ALU32) and op.fn in (ops.MOD, ops.SMOD, ops.SDIV) or k == ops.END and op.fn != ops.BE:
-        return f"instruction {op.id} not supported"
+        return f"instruction {op.name} not supported"
     known = (ops.ALU64, ops.ALU32, ops.END, ops.JMP, ops.JMP32, ops.JA, ops.CALL, ops.CALL_LOCAL, ops.EXIT, ops.LDX, ops.ST,
              ops.STX, ops.ATOMIC, ops.LD_ABS, ops.LD_IND, ops.LDDW)  # fmt: skip
     if k not in known or k == ops.LDDW and op.fn not in (ops.IMM, ops.MAP_FD, ops.MAP_IDX):
-        return f"instruction {op.id} not supported"
+        return f"instruction {op.name} not supported"
     return ""
 
 

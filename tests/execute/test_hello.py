@@ -8,7 +8,7 @@ import pytest
 
 from bpfbench.errors import UsageError
 from bpfbench.execute.hello import Hello, attempts
-from bpfbench.jit.listing import KERNELS
+from bpfbench.jit.targets import TARGETS
 
 pytest.importorskip("unicorn", reason="no Unicorn: pip install unicorn")
 ON_HOST = pytest.mark.skipif(
@@ -16,7 +16,7 @@ ON_HOST = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("target", KERNELS)
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("value", [0, 42, -1, 0x12345678, -(1 << 31)])
 def test_the_code_returns_its_value(target: str, value: int) -> None:
     if target == {"x86_64": "x86_64", "aarch64": "aarch64"}.get(platform.machine()):

@@ -16,6 +16,7 @@ from bpfbench.isa.codec import decode
 from bpfbench.isa.ops import OPS
 from bpfbench.jit.compile import compile_insns
 from bpfbench.jit.listing import KERNELS
+from bpfbench.jit.targets import TARGETS
 
 EXIT = bytes([0x95, 0, 0, 0, 0, 0, 0, 0])
 
@@ -51,7 +52,7 @@ def sweep(count: int, seed: int) -> Counter[str]:
     for _ in range(count):
         raw = mutant(rng)
         internal = rng.random() < 0.5
-        for target, kernel in KERNELS.items():
+        for target, kernel in ((name, KERNELS[name]) for name in TARGETS):
             try:
                 insns = decode(raw, strict=False, internal=internal)
                 compile_insns(insns, target, kernel, rewritten=internal)

@@ -15,7 +15,7 @@ Source: kernel/bpf/verifier.c (`is_reg64`, `insn_def_regno`, `mark_insn_zext`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
@@ -88,7 +88,6 @@ def wide_uses(insn: Instruction, prog_type: str, version: tuple[int, int]) -> in
     return _ALL_ARGUMENTS if k in (ops.CALL_KFUNC, ops.CALLX) else 0
 
 
-@final
 class Edges(Observer):
     """Which instruction followed which on some path: what the graph allows and no path does is no use."""
 
