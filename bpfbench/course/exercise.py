@@ -19,8 +19,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, final
 
-from bpfbench.errors import BpfbenchError, CourseError
 from bpfbench.course.plug import plugged
+from bpfbench.errors import BpfbenchError, CourseError
 
 Case = Any
 Plain = Any

@@ -29,6 +29,7 @@ from typing import Any, final
 
 from bpfbench.course import judge
 from bpfbench.course.convert import LARGEST, Master, instructor_notebooks
+from bpfbench.course.exercise import number
 from bpfbench.course.exercises import all_exercises
 from bpfbench.course.sandbox import Limits
 from bpfbench.errors import CourseError, Where
@@ -209,8 +210,9 @@ def _start(nursery: Nursery, job: Job, limits: Limits) -> int:
 
 FIELDS = ("student", "notebook", "exercise", "points", "max", "status", "note")
 
-_STYLE = ("body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}pre{background:#f4f4f4;padding:.8em;"
-          "overflow-x:auto}h2{margin-top:2em}table{border-collapse:collapse}td,th{padding:.2em 1em;text-align:left}")  # fmt: skip
+_STYLE = ("body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
+          "pre{background:#f4f4f4;padding:.8em;overflow-x:auto}h2{margin-top:2em}"
+          "table{border-collapse:collapse}td,th{padding:.2em 1em;text-align:left}")  # fmt: skip
 
 
 def write_pages(rows: list[dict[str, Any]], out: Path) -> None:
@@ -241,5 +243,5 @@ def page(student: str, rows: list[dict[str, Any]]) -> str:
     parts = [f"<h2>{html.escape(row['notebook'])}: {judge.points_text(row)}</h2><pre>{html.escape(row['feedback'])}</pre>"
              for row in rows]  # fmt: skip
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Feedback for {name}</title><style>{_STYLE}</style>'
-            f"<h1>Feedback for {name}</h1><p>{judge.number(total[0])} of {judge.number(total[1])} points</p>"
+            f"<h1>Feedback for {name}</h1><p>{number(total[0])} of {number(total[1])} points</p>"
             f"<table>{''.join(lines)}</table>{''.join(parts)}</html>\n")  # fmt: skip

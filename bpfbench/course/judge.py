@@ -141,7 +141,8 @@ def _plain_python(text: str) -> str:
     return "\n".join("pass" if line.startswith(("%", "!")) else line for line in lines)
 
 
-def ask(control: socket.socket, ex: Exercise, cells: list[str], seed: int | None, limits: Limits) -> tuple[Report, list[str]]:
+def ask(control: socket.socket, ex: Exercise, cells: list[str], seed: int | None,
+        limits: Limits) -> tuple[Report, list[str]]:  # fmt: skip
     """Run cells, put the cases, judge; the report and the means of isolation that were in force."""
     pupil = Pupil(control, ex.name, limits)
     cases = ex.cases(seed)

@@ -65,16 +65,14 @@ def main() -> int:
 
 def warm_up() -> dict[str, Any]:
     """Import what an answer may use; afterwards a child needs no file of bpfbench."""
-    import bpfbench
-
     for package in WARM:
         try:
             top = importlib.import_module(f"bpfbench.{package}")
         except ImportError:
             continue
-        for found in pkgutil.walk_packages(top.__path__, top.__name__ + "."):
+        for module in pkgutil.walk_packages(top.__path__, top.__name__ + "."):
             try:
-                importlib.import_module(found.name)
+                importlib.import_module(module.name)
             except Exception:
                 continue                                  # an optional package is missing
     importlib.import_module("bpfbench.execute")
@@ -84,8 +82,9 @@ def warm_up() -> dict[str, Any]:
         except ImportError:
             continue
     from bpfbench.course.exercises import all_exercises
+    from bpfbench.course.exercises.support import verified
 
-    bpfbench.verify(bpfbench.assemble("r0 = 0\nexit"))    # what is imported on first use
+    verified("r0 = 0\nexit")                              # what is imported on first use
     found = all_exercises()
     for ex in found.values():                             # judging is somebody else's
         ex.expected = ex.judge = ex.draw = None

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bpfbench.course.exercise import Exercise
 
-AREAS: Final = ("ranges",)
+AREAS: Final = ("ranges", "flow", "walk", "memory", "programs", "machines", "binaries")
 _found: dict[str, Exercise] = {}
 
 
 def all_exercises() -> dict[str, Exercise]:
     """Name -> exercise, in the order of the areas."""
     if not _found:
-        for area in AREAS:
-            module = importlib.import_module(f"bpfbench.course.exercises.{area}")
+        for name in [f"{__name__}.{area}" for area in AREAS]:
+            if importlib.util.find_spec(name) is None:
+                continue
+            module = importlib.import_module(name)
             _found.update({ex.name: ex for ex in module.EXERCISES})
     return _found

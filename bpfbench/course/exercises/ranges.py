@@ -9,6 +9,7 @@ from bpfbench.course.exercise import Exercise, Failed, Plain, inside
 from bpfbench.course.exercises.support import first_difference, log_lines, numbers_program
 from bpfbench.isa import ops
 from bpfbench.verifier import refine, tnum, transfer
+from bpfbench.verifier.bounds import bits_to_ranges
 from bpfbench.verifier.scalar import UNKNOWN, Scalar
 
 M64: Final = (1 << 64) - 1
@@ -74,11 +75,11 @@ def _no_carry(c: Any, w: Any, g: Any) -> bool:
 
 
 def _not_cut(c: Any, w: Any, g: Any) -> bool:
-    return [x & M64 for x in g] == w
+    return bool([x & M64 for x in g] == w)
 
 
 def _overlapping(c: Any, w: Any, g: Any) -> bool:
-    return g[1] == w[1] and g[0] != w[0] and g[0] & g[1] != 0
+    return bool(g[1] == w[1] and g[0] != w[0] and g[0] & g[1] != 0)
 
 
 def _unsound(c: Any, w: Any, g: Any) -> bool:
@@ -104,7 +105,7 @@ def _and_step(answer: Any) -> Any:
         s.v, s.m = tnum.and_((s.v, s.m), (b.v, b.m))
         s.u32min, s.u32max, s.umin, s.umax = s.v & mask, u32, low, high
         transfer._signs_of_bitwise(s, b, k.gen, True, False, False)
-        transfer.bounds.bits_to_ranges(s)
+        bits_to_ranges(s)
 
     return step
 
@@ -137,7 +138,7 @@ def draw_ranges(case: Any, wanted: Plain, got: Plain) -> str:
     if "program" in case:
         return first_difference(wanted, got)
     rows = [("a", case["a"][2:]), ("b", case["b"][2:]), ("expected", wanted), ("got", got)]
-    top = max(1, *[pair[1] for _, pair in rows[:2]])
+    top = int(max(1, *[pair[1] for _, pair in rows[:2]]))
 
     def bar(low: int, high: int) -> str:
         at, to = 40 * low // top, max(1, 40 * (high - low) // top)
@@ -326,7 +327,8 @@ EXERCISES: Final = [
                        ("the result is not cut to 64 bits", lambda c, w, g: "program" in c or _not_cut(c, w, g)),
                        ("value and mask overlap: a bit that is unknown must be 0 in the value",
                         lambda c, w, g: "program" in c or _overlapping(c, w, g)),
-                       ("unsound: the answer leaves out sums that exist", lambda c, w, g: "program" in c or _unsound(c, w, g))),
+                       ("unsound: the answer leaves out sums that exist",
+                        lambda c, w, g: "program" in c or _unsound(c, w, g))),
              seals=("bpfbench.verifier.tnum.add",)),
     Exercise("tnum-mul", "tnum_mul", "Long multiplication with unknown bits", 4, 8, "07 types and ranges", "29, 34",
              public=[{"a": [3, 0], "b": [0, 1]}, {"a": [0, 2], "b": [3, 4]}, {"a": [1, 2], "b": [1, 2]}],

@@ -5,17 +5,23 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import bpfbench as bb
-from bpfbench.program.program import Program
+from bpfbench.program.program import Program, from_assembly
+from bpfbench.verifier.verification import Verification, verify
 
 
 def program(text: str, type: str = "xdp") -> Program:
-    return bb.assemble(text, type=type)
+    return from_assembly(text, type, "prog", "GPL")
+
+
+def verified(text: str, type: str = "xdp", kernel: str = "linux-6.18", trace: bool = False,
+             without: tuple[str, ...] = ()) -> Verification:  # fmt: skip
+    """What `bpfbench.verify` says of a program's text."""
+    return verify(program(text, type), kernel=kernel, trace=trace, without=without)
 
 
 def log_lines(text: str, kernel: str = "linux-6.18") -> list[str]:
     """The level-2 log of the verifier without its last line, or what went wrong."""
-    v = bb.verify(program(text), kernel=kernel, trace=True)
+    v = verify(program(text), kernel=kernel, trace=True)
     return [line for line in v.log(2).splitlines() if not line.startswith("verification time")]
 
 
