@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else WRONG
     try:
-        status: int = args.run(args)
+        status = answer(args)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -56,6 +56,20 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bpfbench: interrupted", file=sys.stderr)
         return 130
+
+
+def answer(args: argparse.Namespace) -> int:
+    """Run the command on what it is given; whatever goes wrong becomes one line and a status."""
+    try:
+        if hasattr(args, "files"):
+            from bpfbench.cli import many
+
+            if many.wanted(args):
+                return many.answer_files(args)
+        status: int = args.run(args)
+        return status
+    except BrokenPipeError:
+        raise
     except BpfbenchError as error:
         print(f"bpfbench: {error}", file=sys.stderr)
         return WRONG

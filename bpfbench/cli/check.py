@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bpfbench as bb
-from bpfbench.cli.inputs import ASSEMBLY, add_input, batch, programs
+from bpfbench.cli.inputs import ASSEMBLY, add_input, programs
 from bpfbench.errors import UsageError, Where
 from bpfbench.profiles import DEFAULT
 from bpfbench.program.program import Program
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     verify.set_defaults(run=verify_files)
 
     explain = commands.add_parser("explain", help="why was it rejected, in plain words; also from a kernel's log")
-    add_input(explain)
+    add_input(explain, many=True)
     _verifier_options(explain)
     explain.set_defaults(run=explain_files)
 
@@ -85,7 +85,9 @@ def verify_files(args: argparse.Namespace) -> int:
     if args.static or args.both:
         return verify_static_files(args)
     if args.batch:
-        return batch(args.batch, lambda record, prog: row(_verify(args, prog), args.log))
+        from bpfbench.cli.many import batch
+
+        return batch(args, lambda record, prog: row(_verify(args, prog), args.log))
     status = 0
     for prog in programs(args):
         v = _verify(args, prog)
@@ -106,7 +108,9 @@ def verify_static_files(args: argparse.Namespace) -> int:
         raise UsageError(f"--static and --both judge as {DEFAULT} for privileged processes, without a log")
     beyond = tuple(name for name in args.beyond.split(",") if name)
     if args.batch:
-        return batch(args.batch, lambda record, prog: static_row(bb.verify_static(prog, beyond=beyond)))
+        from bpfbench.cli.many import batch
+
+        return batch(args, lambda record, prog: static_row(bb.verify_static(prog, beyond=beyond)))
     status = 0
     for prog in programs(args):
         if args.both:

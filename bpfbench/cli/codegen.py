@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bpfbench as bb
-from bpfbench.cli.inputs import add_input, batch, one_program, programs
+from bpfbench.cli.inputs import add_input, one_program, programs
 from bpfbench.errors import UsageError
 from bpfbench.profiles import DEFAULT
 from bpfbench.program.program import Program
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     jit.set_defaults(run=jit_files)
 
     listing = commands.add_parser("listing", help="each BPF instruction with its native code on every target")
-    add_input(listing)
+    add_input(listing, many=True)
     listing.add_argument("--targets", default="all", help="comma-separated, or all")
     listing.set_defaults(run=side_by_side)
 
@@ -47,7 +47,9 @@ def jit_files(args: argparse.Namespace) -> int:
 
     changes = _options(args)
     if args.batch:
-        return batch(args.batch, lambda record, prog: row(
+        from bpfbench.cli.many import batch
+
+        return batch(args, lambda record, prog: row(
             jit_record(record, args.target, args.kernel, bb.verify, changes or None)))  # fmt: skip
     found = programs(args)
     if args.output and len(found) > 1:

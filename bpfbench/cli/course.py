@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bpfbench.cli.progress import Bar
+
 
 def add(commands: Any) -> None:
     grade = commands.add_parser("grade", help="grade a folder of submissions; 'grade make' writes the student versions")
@@ -56,24 +58,3 @@ def grade_folder(args: argparse.Namespace) -> int:
         print(f"{len(rows)} notebooks graded: {out / 'grades.csv'}, {out / 'feedback'}")
         print("isolation: " + ", ".join(sorted({word for row in rows for word in row["isolation"]})))
     return 0
-
-
-class Bar:
-    """A line on a terminal; every tenth part a line elsewhere."""
-
-    def __init__(self) -> None:
-        self.done = self.total = 0
-        self.tenth = -1
-
-    def __call__(self, done: int, total: int, name: str) -> None:
-        self.done, self.total = done, total
-        filled = 30 * done // max(1, total)
-        if sys.stderr.isatty():
-            print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {name:40.40}", end="", file=sys.stderr, flush=True)
-        elif 10 * done // max(1, total) != self.tenth:
-            self.tenth = 10 * done // max(1, total)
-            print(f"[{'#' * filled}{'.' * (30 - filled)}] {done}/{total}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import bpfbench as bb
-from bpfbench.cli.inputs import add_input, batch, one_program
+from bpfbench.cli.inputs import add_input, one_program, programs
 from bpfbench.errors import BpfbenchError, UsageError, Where
 from bpfbench.program.program import Program
 
@@ -80,8 +80,23 @@ def outcome(result: Any) -> dict[str, Any]:
 
 def run_file(args: argparse.Namespace) -> int:
     if args.batch:
-        return batch(args.batch, lambda record, prog: outcome(execute(prog, _batch_data(record), args.engine)))
-    prog = one_program(args)
+        from bpfbench.cli.many import batch
+
+        return batch(args, lambda record, prog: outcome(execute(prog, _batch_data(record), args.engine)))
+    if not getattr(args, "each", False):
+        return run_program(one_program(args), args)
+    status = 0
+    for prog in programs(args):                            # one of many files: a program that cannot run stops no other
+        try:
+            status = max(status, run_program(prog, args, f"{prog.name}: "))
+        except BpfbenchError as error:
+            print(f"bpfbench: {args.file}: {prog.name}: {error}", file=sys.stderr)
+            status = 2
+    return status
+
+
+def run_program(prog: Program, args: argparse.Namespace, head: str = "") -> int:
+    """Runs it on every packet, and prints each outcome."""
     status = 0
     for number, data in enumerate(packets(args)):
         result = execute(prog, data, args.engine, **({"trace": True} if args.trace else {}))
@@ -94,7 +109,7 @@ def run_file(args: argparse.Namespace) -> int:
             for event in result.trace:
                 print(event)
         changed = "" if bytes(result.data) == data else f", packet now {len(result.data)} bytes"
-        print(f"packet {number}: " + (f"trap: {row['trap']}" if "trap" in row else f"r0 = {result.r0:#x}{changed}"))
+        print(f"{head}packet {number}: " + (f"trap: {row['trap']}" if "trap" in row else f"r0 = {result.r0:#x}{changed}"))
     return status
 
 

@@ -5,26 +5,35 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from bpfbench.errors import BpfbenchError, UsageError, Where
+from bpfbench.errors import UsageError, Where
 from bpfbench.program.program import Program, from_assembly
 
 ASSEMBLY = (".s", ".asm", ".bpf", ".txt")
 
 
-def add_input(command: argparse.ArgumentParser, batch: bool = False) -> None:
-    """FILE and the options that say which program in it is meant."""
+def add_input(command: argparse.ArgumentParser, batch: bool = False, many: bool = False) -> None:
+    """FILE and the options that say which program in it is meant; with `many`, any number of files (see many.py)."""
     if batch:
-        command.add_argument("file", nargs="?", help="object, .c, assembly or program JSON")
         command.add_argument("--batch", metavar="FILE", help="a program JSON per line ('-': stdin), JSON out")
+    if many or batch:
+        command.add_argument("files", nargs="*" if batch else "+", metavar="FILE",
+                             help="object, .c, assembly or program JSON; also several, or a folder of objects")
+        add_options(command)
     else:
         command.add_argument("file", help="object (.o), C (.c), assembly (.s), program JSON or raw instructions (.bin)")
     command.add_argument("--program", metavar="NAME", default="", help="which program of an object")
     command.add_argument("--type", metavar="TYPE", default="xdp", help="program type of assembly and raw bytes (xdp)")
     command.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What commands on many files share."""
+    command.add_argument("--processes", type=int, default=0, metavar="N", help="with many inputs: how many at a time "
+                         "(one per processor)")
+    command.add_argument("--resume", metavar="FILE", default="", help="with many inputs: keep the answers in FILE, and "
+                         "go on from there")
 
 
 def programs(args: argparse.Namespace) -> list[Program]:
@@ -47,7 +56,9 @@ def one_program(args: argparse.Namespace) -> Program:
 
 
 def _missing(args: argparse.Namespace, found: list[Program]) -> list[Program]:
-    names = ", ".join(p.name for p in found) or "none"
+    names = ", ".join(p.name for p in found)
+    if not names:
+        raise UsageError("it has no programs", Where(file=args.file))
     raise UsageError(f"no program '{args.program}'; there are: {names}", Where(file=args.file))
 
 
@@ -88,42 +99,6 @@ def _from_json(text: str, name: str) -> list[Program]:
     return [Program.from_json(record, Where(file=name)) for record in records]
 
 
-def batch(name: str, answer: Callable[[dict[str, Any], Program], dict[str, Any]]) -> int:
-    """Stream one JSON line out for each line in; a bad line gives {"name", "error"} and the batch goes on."""
-    for number, line in enumerate(_lines(name), 1):
-        if not line.strip():
-            continue
-        label = f"line {number}"
-        try:
-            record = json.loads(line)
-            if isinstance(record, dict):
-                label = str(record.get("name", label))
-            program = Program.from_json(record)
-            row = {"name": label, **answer(record, program)}
-        except BpfbenchError as error:
-            row = {"name": label, "error": str(error).splitlines()[0]}
-        except (ValueError, RecursionError) as error:
-            row = {"name": label, "error": f"not JSON: {error}"}
-        except Exception as error:
-            row = {"name": label, "error": f"internal error: {type(error).__name__}: {error}"}
-        print(json.dumps(row, separators=(",", ":")), flush=True)
-    return 0
-
-
-def _lines(name: str) -> Iterator[str]:
-    if name == "-":
-        yield from sys.stdin
-        return
-    if name.endswith(".gz"):
-        import gzip
-
-        with gzip.open(name, "rt", errors="replace") as compressed:
-            yield from compressed
-        return
-    with open(name, errors="replace") as file:
-        yield from file
-
-
-def show(value: Any) -> None:
+def show(value: object) -> None:
     """One JSON document on stdout."""
     print(json.dumps(value, indent=1))

@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bpfbench.cli.inputs import add_options
 from bpfbench.errors import UsageError
 from bpfbench.profiles import DEFAULT
 
 
 def add(commands: Any) -> None:
-    report = commands.add_parser("report", help="one self-contained HTML page about the programs of a file")
-    report.add_argument("file")
-    report.add_argument("-o", dest="output", default="report.html")
+    report = commands.add_parser("report", help="one self-contained HTML page about the programs of each file")
+    report.add_argument("named", nargs="+", metavar="FILE", help="also several, or a folder of objects")
+    report.add_argument("-o", dest="output", default="", metavar="OUT",
+                        help="the page (report.html); with several files a folder (report), with an index")
+    add_options(report)
     report.add_argument("--kernel", default=DEFAULT)
     report.set_defaults(run=write_report)
 
@@ -31,6 +34,16 @@ def add(commands: Any) -> None:
 
 
 def write_report(args: argparse.Namespace) -> int:
+    if len(args.named) > 1 or Path(args.named[0]).is_dir():
+        from bpfbench.cli.reports import write_reports
+
+        return write_reports(args)
+    args.file = args.named[0]
+    return _written(args.output or "report.html", report_page(args))
+
+
+def report_page(args: argparse.Namespace) -> str:
+    """The page about `args.file`: its programs, or the log that it is."""
     from bpfbench.cli.check import log_text
     from bpfbench.cli.inputs import read
     from bpfbench.notebook.report import report
@@ -40,10 +53,8 @@ def write_report(args: argparse.Namespace) -> int:
         from bpfbench.notebook.log_report import log_report
         from bpfbench.verifier.logread import read_log
 
-        page = log_report(read_log(text, file=args.file), title=Path(args.file).name)
-        return _written(args.output, page)
-    page = report(read(args.file), title=Path(args.file).name, kernel=args.kernel)
-    return _written(args.output, page)
+        return log_report(read_log(text, file=args.file), title=Path(args.file).name)
+    return report(read(args.file), title=Path(args.file).name, kernel=args.kernel)
 
 
 def _written(output: str, page: str) -> int:
