@@ -162,6 +162,9 @@ class Report:
 
     def _mistake(self) -> str:
         compared = [o for o in self.wrong if not o.failed]
+        direct = [o for o in compared if not whole(o.case)]
+        if any(not whole(o.case) for o in self.outcomes):
+            compared = direct                     # a log shows that something is wrong, the small cases show what
         for text, explains in self.exercise.mistakes if compared else ():
             try:
                 if all(explains(o.case, o.wanted, o.got) for o in compared):
@@ -219,18 +222,33 @@ class Score(float):
         return self.report._repr_html_()
 
 
+def whole(case: Case) -> bool:
+    """Is the case a whole program that goes through the engine?"""
+    return isinstance(case, dict) and "program" in case
+
+
 def number(value: float) -> str:
     return str(int(value)) if value == int(value) else str(value)
 
 
 def short(value: Plain, limit: int = 300) -> str:
     """One line of a plain value; a program keeps its lines."""
-    if isinstance(value, dict) and isinstance(value.get("program"), str):
-        rest = {k: v for k, v in value.items() if k != "program"}
-        body = "".join(f"\n      {line}" for line in value["program"].splitlines())
-        return (short(rest, limit) if rest else "") + body
+    for key in ("program", "assembly") if isinstance(value, dict) else ():
+        if isinstance(value.get(key), str):
+            rest = {k: v for k, v in value.items() if k != key}
+            body = "".join(f"\n      {line}" for line in value[key].splitlines())
+            return (short(rest, limit) if rest else "") + body
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def as_if(attempt: Callable[[Any, Case], Plain], mistaken: Callable[..., Any]) -> Callable[[Case, Plain, Plain], bool]:
+    """Explains the values that the function `mistaken` would have given."""
+
+    def explains(case: Case, wanted: Plain, got: Plain) -> bool:
+        return same(got, plain(attempt(mistaken, case)))
+
+    return explains
 
 
 def find(name: str) -> Exercise:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from bpfbench.course.exercise import Failed, Plain, inside
 from bpfbench.program.program import Program, from_assembly
 from bpfbench.verifier.verification import Verification, verify
 
@@ -19,10 +21,41 @@ def verified(text: str, type: str = "xdp", kernel: str = "linux-6.18", trace: bo
     return verify(program(text, type), kernel=kernel, trace=trace, without=without)
 
 
-def log_lines(text: str, kernel: str = "linux-6.18") -> list[str]:
+def log_lines(text: str, kernel: str = "linux-6.18", type: str = "xdp") -> list[str]:
     """The level-2 log of the verifier without its last line, or what went wrong."""
-    v = verify(program(text), kernel=kernel, trace=True)
+    v = verify(program(text, type), kernel=kernel, trace=True)
     return [line for line in v.log(2).splitlines() if not line.startswith("verification time")]
+
+
+def hole(path: str, adapt: Callable[[Any], Callable[..., Any]], direct: Callable[[Any, Any], Plain],
+         engine: Callable[..., Any]) -> tuple[Callable[[Any, Any], Plain], Callable[[Any], Plain]]:  # fmt: skip
+    """The attempt and the expectation of an exercise whose answer takes the place of the function at `path`.
+
+    A case with a "program" (and perhaps "kernel", "type") is walked with `adapt(answer)` in that place and gives its log;
+    any other case is given to `direct(answer, case)`, and what is expected is `direct(engine, case)`.
+    """
+
+    def walked(case: Any) -> Plain:
+        return log_lines(case["program"], case.get("kernel", "linux-6.18"), case.get("type", "xdp"))
+
+    def attempt(answer: Any, case: Any) -> Plain:
+        if "program" not in case:
+            return direct(answer, case)
+        return inside(path, adapt(answer) if callable(answer) else answer, lambda: walked(case))
+
+    def expected(case: Any) -> Plain:
+        return walked(case) if "program" in case else direct(engine, case)
+
+    return attempt, expected
+
+
+def numbers(found: Any, what: str) -> list[int]:
+    """A list of ints out of a list, tuple or set; Failed for anything else."""
+    if isinstance(found, (set, frozenset)):
+        found = sorted(found)
+    if not isinstance(found, (list, tuple)) or not all(type(x) is int for x in found):
+        raise Failed(f"{what} is a list of numbers, this is {found!r}"[:200])
+    return list(found)
 
 
 def numbers_program(random: Random, op: str) -> str:
