@@ -90,8 +90,12 @@ def restore(m: Map, held: Any) -> None:
             m.slots[key] = [m.slab.take() for _ in range(m.cpus)]
             for slot, value in zip(m.slots[key], values, strict=False):
                 m.slab.write(slot, value)
-    elif isinstance(m, Queue | Bloom | PerfEvents):
-        m.__dict__["records" if isinstance(m, PerfEvents) else "values"] = held
+    elif isinstance(m, Queue):
+        m.values = held
+    elif isinstance(m, Bloom):
+        m.values = held
+    elif isinstance(m, PerfEvents):
+        m.records = held
     elif isinstance(m, RingBuffer):
         m.records, m.produced, m.consumed = held
     elif isinstance(m, ProgramArray):

@@ -44,6 +44,10 @@ class Instruction:
         self.imm2 = imm2
         self.flaw = flaw
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How an instruction travels between processes, also when this module is compiled."""
+        return Instruction, (self.op, self.dst, self.src, self.off, self.imm, self.imm2, self.flaw)
+
     @property
     def code(self) -> int:
         return self.op.code

@@ -165,6 +165,10 @@ class Op:
     def __repr__(self) -> str:
         return f"Op({self.name})"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Between processes an operation travels by its name: it is one object everywhere."""
+        return named, (self.name,)
+
 
 # In the text columns r{d} w{d} r{s} w{s} are registers, {i} the immediate as the notation prints it in arithmetic and
 # {x} in comparisons, {m} a memory displacement, {j} a jump distance in slots, {u} an unsigned 64-bit constant.
@@ -368,3 +372,9 @@ UNKNOWN_OPS: Final[list[Op]] = [
        "no operation", "none", "")
     for code in range(256)
 ]  # fmt: skip
+_UNKNOWN: Final = {op.name: op for op in UNKNOWN_OPS}
+
+
+def named(name: str) -> Op:
+    """The operation of that name: `OPS`, or one of `UNKNOWN_OPS`."""
+    return OP[name] if name in OP else _UNKNOWN[name]
