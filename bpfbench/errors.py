@@ -133,6 +133,15 @@ class ExecuteError(BpfbenchError):
     """Native or emulated execution could not be set up, or crashed (execute)."""
 
 
+class Hazard(ExecuteError):
+    """NFP code did what the micro-engine leaves undefined; `rule` is a stable code, `cycle` when (execute/nfp_state)."""
+
+    def __init__(self, rule: str, message: str, where: Where | None = None, source_line: str = "", cycle: int = 0) -> None:
+        super().__init__(message, where, source_line)
+        self.rule = rule
+        self.cycle = cycle
+
+
 class KernelError(BpfbenchError):
     """The live kernel refused a system call (kernel); `errno` and the verifier `log` are kept."""
 
