@@ -18,6 +18,7 @@ def main() -> int:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
         notebook.metadata.pop("widgets", None)
+        notebook.metadata["language_info"] = {"name": "python"}     # without the version of whoever ran it
         nbformat.write(notebook, path)
         print(path.relative_to(HERE))
     return 0

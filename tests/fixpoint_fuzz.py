@@ -1,6 +1,6 @@
 """Random programs through the static analysis: is what it accepts safe, and do its invariants hold?
 
-    python tests/fixpoint_fuzz.py [COUNT] [SEED] [--beyond] [--processes N] [--walk]
+    python tests/fixpoint_fuzz.py [COUNT] [SEED] [--beyond] [--processes N] [--walk] [--live]
 
 Three kinds of programs, by seed: those of `bpfbench.generate`, the same with some fields changed (tests/verifier_fuzz.py),
 and `pointed` ones made here, which compute an offset in some way, limit it in some way that may be one off, and then
@@ -9,6 +9,10 @@ use it on a map value, the packet or the stack, in straight lines, joins and loo
 Each accepted program runs in the interpreter on random packets and maps.  A run must not trap, and whenever it enters a
 block, one of the block's states must allow the registers: numbers in their ranges, pointers at their offsets, equal
 symbols equal numbers, differences within their bounds.  `--walk` counts how the path walk judges the same programs.
+
+`--live` asks the running kernel, too (loaded and test-run, never attached).  A program that is accepted here and that the
+kernel refuses is printed with both answers, to be judged by a reader: it is wrong if there is an input that breaks it.  What
+both accept runs in the kernel and in the interpreter on one packet; different results are a counterexample.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bpfbench import kernel
 from bpfbench.errors import BpfbenchError, InterpError
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.state import State, symbol_range
@@ -37,6 +42,8 @@ from tests.verifier_fuzz import mutated
 TYPES = ("xdp", "sched_cls", "socket_filter", "cgroup_skb")
 STEPS = 4000            # of a run that is compared
 BUDGET = 60_000         # instructions of a run
+COMPARED = ("xdp",)     # program types whose context is the packet and nothing else
+VARYING = (5, 7, 8, 14)  # helpers whose answer is another one each time: time, random numbers, the processor, the process
 U64 = (1 << 64) - 1
 NUMBERS = (0, 1, 2, 3, 4, 7, 8, 12, 15, 16, 17, 24, 31, 32, 40, 63, 64, 100, 255, 256, -1, -2, -8, -16, -64)
 
@@ -350,9 +357,25 @@ def _contents(prog: Program, rng: random.Random) -> dict[int, dict[bytes, bytes]
     return found
 
 
-def case(job: tuple[int, tuple[str, ...], bool]) -> tuple[int, str, str, str]:
+def live(prog: Program, accepted: bool, rng: random.Random) -> tuple[str, str]:
+    """(what the running kernel says and does, what is wrong)"""
+    verdict = kernel.verify(prog)
+    if not verdict.accepted or not accepted:
+        return "kernel accepts" if verdict.accepted else "kernel refuses", ""
+    if prog.type not in COMPARED or any(i is not None and i.kind == ops.CALL and i.imm in VARYING for i in prog.insns):
+        return "kernel accepts", ""
+    packet = rng.randbytes(rng.choice((64, 200, 300)))
+    there, here = kernel.run(prog, packet, read_maps=False), run(prog, packet, budget=BUDGET)
+    if here.trap is not None:
+        return "kernel accepts", "" if here.trap.kind == "budget" else f"traps here, not in the kernel: {here.trap}"
+    if (there.r0, there.data) == (here.r0 & 0xFFFF_FFFF, here.data):
+        return "kernel accepts and runs alike", ""
+    return "kernel accepts", f"r0 is {here.r0:#x} here and {there.r0:#x} in the kernel, or the packets differ"
+
+
+def case(job: tuple[int, tuple[str, ...], bool, bool]) -> tuple[int, str, str, str]:
     """(seed, kind, outcome, what is wrong)"""
-    seed, beyond, walk = job
+    seed, beyond, walk, ask = job
     try:
         kind, prog = program(seed)
     except BpfbenchError as error:
@@ -367,6 +390,11 @@ def case(job: tuple[int, tuple[str, ...], bool]) -> tuple[int, str, str, str]:
             from bpfbench.verifier.verification import verify
 
             outcome += ", walk " + ("accepts" if verify(prog).accepted else "refuses")
+        if ask:
+            answer, difference = live(prog, v.accepted, random.Random(seed))
+            outcome, said = f"{outcome}, {answer}", said or difference
+            if v.accepted and answer == "kernel refuses":
+                print(f"seed {seed} ({kind}): accepted here, the kernel says: {kernel.verify(prog).message}", flush=True)
     except BpfbenchError as error:
         known = isinstance(error, InterpError) or "not supported" in str(error).lower()
         return seed, kind, f"not run: {type(error).__name__}", "" if known else str(error)
@@ -382,10 +410,13 @@ def main() -> int:
     parser.add_argument("--beyond", action="store_true", help="with all facts that Linux does not keep")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--walk", action="store_true", help="ask the path walk, too")
+    parser.add_argument("--live", action="store_true", help="ask the running kernel, too; compare results")
     args = parser.parse_args()
     started = time.time()
     beyond = ("all",) if args.beyond else ()
-    jobs = ((seed, beyond, args.walk) for seed in range(args.seed, args.seed + args.count))
+    if args.live and not kernel.available():
+        parser.error(f"no live kernel to ask: {kernel.available().reason}")
+    jobs = ((seed, beyond, args.walk, args.live) for seed in range(args.seed, args.seed + args.count))
     seen: Counter[tuple[str, str]] = Counter()
     bad = 0
     with multiprocessing.Pool(args.processes) as pool:

@@ -145,7 +145,7 @@ FAULTS: Final[dict[str, Fault]] = {f.name: f for f in (
     Fault("CVE-2021-29154",  "x86_64",  Displacement, "e4d4d456436b", "up to 5.11"),
     Fault("x64-first-insn",  "x86_64",  FirstInsn, "7c2e988f400e", "up to 5.2"),
     Fault("x64-store-rbp",   "x86_64",  StoreRbp,  "aee194b14dd2", "up to 5.6"),
-    Fault("a32-shift-zero",  "arm",     ShiftZero, "bb9562cf5c67", "4.13 to 5.6"),
+    Fault("a32-shift-zero",  "arm",     ShiftZero, "bb9562cf5c67", "4.14 to 5.6"),
     Fault("rv64-upper-half", "riscv64", UpperHalf, "1e692f09e091", "5.1"),
     Fault("ppc64-negate",    "ppc64",   Negate,    "5855c4c1f415", "up to 5.14"),
     Fault("CVE-2021-38300",  "mips64",  Reach,     "37cb28ec7d3a", "3.16 to 5.14"),

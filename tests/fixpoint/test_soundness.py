@@ -15,7 +15,7 @@ SAMPLE = range(7000, 7400)          # 60,000 of them: tests/fixpoint_fuzz.py
 
 @pytest.mark.parametrize("beyond", [(), ("all",)], ids=["as Linux", "beyond"])
 def test_accepted_programs_run_inside_their_invariants(beyond: tuple[str, ...]) -> None:
-    outcomes = [case((seed, beyond, False)) for seed in SAMPLE]
+    outcomes = [case((seed, beyond, False, False)) for seed in SAMPLE]
     assert not [o for o in outcomes if o[3]]
     accepted = sum(o[2] == "accepted" for o in outcomes)
     assert accepted > len(SAMPLE) // 3                      # the sample says something

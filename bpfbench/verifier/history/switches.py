@@ -44,10 +44,10 @@ SWITCHES: Final[dict[str, Switch]] = {s.name: s for s in (
     Switch("CVE-2020-8835",          "compare", "offset32",                "f2d67fec0b43", "5.5, 5.6"),
     Switch("CVE-2020-27194",         "number",  "half_from_whole",         "5b9fbeb75b6a", "5.7, 5.8"),
     Switch("CVE-2021-3490",          "number",  "forgotten_half",          "049c4e13714e", "5.7 to 5.12"),
-    Switch("CVE-2021-31440",         "compare", "one_end",                 "10bf4e83167c", "5.7 to 5.11"),
+    Switch("CVE-2021-31440",         "compare", "one_end",                 "10bf4e83167c", "5.7 to 5.12"),
     Switch("CVE-2022-23222",         "field",   "nullable_moves",          "c25b2ae13603", "5.8 to 5.16"),
     Switch("CVE-2023-2163",          "field",   "jump_chain",              "71b547f56124", "5.3 to 6.2"),
-    Switch("scalar-ids",             "field",   "ids_compared",            "1ffc85d9298e", "5.11 to 6.5"),
+    Switch("scalar-ids",             "field",   "ids_compared",            "1ffc85d9298e", "5.10 to 6.4"),
     Switch("callbacks-once",         "field",   "callbacks_as_loops",      "ab5cfac139ab", "5.13 to 6.6"),
     Switch("CVE-2024-58098",         "field",   "pkt_data_subprogs",       "51081a3f25c7", "5.6 to 6.12"),
 )}  # fmt: skip
