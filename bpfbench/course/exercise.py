@@ -161,13 +161,14 @@ class Report:
         self.mistake = self._mistake()
 
     def _mistake(self) -> str:
-        compared = [o for o in self.wrong if not o.failed]
-        direct = [o for o in compared if not whole(o.case)]
+        given = [o for o in self.outcomes if not o.failed]
         if any(not whole(o.case) for o in self.outcomes):
-            compared = direct                     # a log shows that something is wrong, the small cases show what
+            given = [o for o in given if not whole(o.case)]  # a log shows that something is wrong, a small case what
+        compared = [o for o in given if o.wrong]
         for text, explains in self.exercise.mistakes if compared else ():
             try:
-                if all(explains(o.case, o.wanted, o.got) for o in compared):
+                cases = given if isinstance(explains, AsIf) else compared
+                if all(explains(o.case, o.wanted, o.got) for o in cases):
                     return text
             except Exception:
                 continue                          # a value of an unexpected shape is not this mistake
@@ -242,13 +243,21 @@ def short(value: Plain, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def as_if(attempt: Callable[[Any, Case], Plain], mistaken: Callable[..., Any]) -> Callable[[Case, Plain, Plain], bool]:
-    """Explains the values that the function `mistaken` would have given."""
+@final
+class AsIf:
+    """Explains an answer that gives on every case, right or wrong, what the function `mistaken` would give."""
 
-    def explains(case: Case, wanted: Plain, got: Plain) -> bool:
-        return same(got, plain(attempt(mistaken, case)))
+    __slots__ = ("attempt", "mistaken")
 
-    return explains
+    def __init__(self, attempt: Callable[[Any, Case], Plain], mistaken: Callable[..., Any]) -> None:
+        self.attempt = attempt
+        self.mistaken = mistaken
+
+    def __call__(self, case: Case, wanted: Plain, got: Plain) -> bool:
+        return same(got, plain(self.attempt(self.mistaken, case)))
+
+
+as_if = AsIf
 
 
 def find(name: str) -> Exercise:

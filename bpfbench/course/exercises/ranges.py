@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Final
 
-from bpfbench.course.exercise import Exercise, Failed, Plain, inside
+from bpfbench.course.exercise import Exercise, Failed, Plain, as_if, inside
 from bpfbench.course.exercises.support import first_difference, log_lines, numbers_program
 from bpfbench.isa import ops
 from bpfbench.verifier import refine, tnum, transfer
@@ -182,7 +182,7 @@ def refine_cases(random: Random) -> list[Any]:
         low, high, low2, high2 = (random.randrange(1, 100) for _ in range(4))
         first, second = sorted((low, high + 50)), sorted((low2, high2 + 50))
         made.append({"op": op, "a": [*first, -first[1], first[1]], "b": [*second, -second[1], second[1]]})
-    text = "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +16)\nr2 &= 255\nr3 &= {}\nif r2 {} r3 goto +1\nr0 = 1\nr0 = 2\nexit"
+    text = "r2 = *(u32 *)(r1 +12)\nr3 = *(u32 *)(r1 +16)\nr2 &= 255\nr3 &= {}\nif r2 {} r3 goto +1\nr0 = 1\nr0 = 2\nexit"
     return made + [{"program": text.format(random.randrange(1, 200) | 1, op)} for op in ("<", "<=", "s<")]
 
 
@@ -242,7 +242,7 @@ def within_cases(random: Random) -> list[Any]:
         else:
             old.umin, new.umin = 5, 4
         made.append({"new": _views(new), "old": _views(old)})
-    text = ("r0 = 0\nr2 = *(u32 *)(r1 +0)\nr2 &= {}\nif r2 > {} goto +1\nr2 = {}\nr3 = r10\nr3 += -16\n"
+    text = ("r0 = 0\nr2 = *(u32 *)(r1 +12)\nr2 &= {}\nif r2 > {} goto +1\nr2 = {}\nr3 = r10\nr3 += -16\n"
             "*(u64 *)(r10 -8) = r1\n*(u64 *)(r10 -16) = r1\nr3 += r2\n*(u8 *)(r3 +0) = 1\nexit")  # fmt: skip
     return made + [{"program": text.format(7, random.randrange(1, 6), random.randrange(0, 9))} for _ in range(2)]
 
@@ -255,17 +255,10 @@ def draw_within(case: Any, wanted: Plain, got: Plain) -> str:
 
 
 def _ignores(position: tuple[int, ...]) -> Any:
-    def explains(c: Any, w: Any, g: Any) -> bool:
-        if "program" in c:
-            return True
-        new = [c["old"][i] if i in position else x for i, x in enumerate(c["new"])]
-        return bool(g == _scalar(new).within(_scalar(c["old"])))
+    def mistaken(new: Scalar, old: Scalar) -> bool:
+        return _scalar([getattr(old if i in position else new, name) for i, name in enumerate(FIELDS)]).within(old)
 
-    return explains
-
-
-def _turned(c: Any, w: Any, g: Any) -> bool:
-    return "program" in c or bool(g == _scalar(c["old"]).within(_scalar(c["new"])))
+    return mistaken
 
 
 # Widening ------------------------------------------------------------------------------------------------------------
@@ -311,8 +304,8 @@ def _just_joins(c: Any, w: Any, g: Any) -> bool:
     return "counts" in c or g == [min(c["old"][0], c["new"][0]), max(c["old"][1], c["new"][1])]
 
 
-def _to_the_end(c: Any, w: Any, g: Any) -> bool:
-    return bool(g[1] == M64)
+def _to_the_end(old: Any, new: Any, steps: Any) -> Any:
+    return [old[0] if new[0] >= old[0] else 0, old[1] if new[1] <= old[1] else M64]
 
 
 _RULES: Final = tuple(f"bpfbench.course.exercises.ranges.{n}" for n in ("_and_expected", "_widened", "_widen_expected"))
@@ -362,15 +355,17 @@ EXERCISES: Final = [
     Exercise("state-containment", "within", "When a checkpoint covers a number", 2, 4, "13 pruning", "32, 33",
              public=within_cases(Random(3))[:5], more=within_cases, attempt=_within_attempt, expected=_within_expected,
              draw=draw_within,
-             mistakes=(("old and new are the wrong way round: the checkpoint has to be the wider one", _turned),
-                       ("the known bits are not compared", _ignores((0, 1))),
-                       ("the ranges of the low half are not compared", _ignores((6, 7, 8, 9)))),
+             mistakes=(("old and new are the wrong way round: the checkpoint has to be the wider one",
+                        as_if(_within_attempt, lambda new, old: old.within(new))),
+                       ("the known bits are not compared", as_if(_within_attempt, _ignores((0, 1)))),
+                       ("the ranges of the low half are not compared", as_if(_within_attempt, _ignores((6, 7, 8, 9))))),
              seals=("bpfbench.verifier.scalar.Scalar.within",)),
     Exercise("widening", "widen", "Widening with thresholds", 3, 6, "16 static analysis", "33",
              public=[{"old": [0, 1], "new": [0, 2], "steps": [63, 64]}, {"old": [4, 9], "new": [3, 9], "steps": [1, 64]},
                      {"counts": 64, "by": 1, "steps": [63, 64, 65]}],
              more=widen_cases, attempt=_widen_attempt, expected=_widen_expected,
              mistakes=(("this joins, it does not widen: a loop of n rounds takes n steps", _just_joins),
-                       ("a bound that moved jumps to infinity instead of to the next threshold", _to_the_end)),
+                       ("a bound that moved jumps to infinity instead of to the next threshold",
+                        as_if(_widen_attempt, _to_the_end))),
              seals=("bpfbench.fixpoint.widening.Thresholds.widen", *_RULES)),
 ]  # fmt: skip
