@@ -129,8 +129,8 @@ def arbitrate(f: dict[str, int], o: Operands) -> Run:
         if not events:
             c.ended = True
             return 0
-        c.branch = f["addr"] if f["resume"] else None
-        c.slots = c.bubbles = 0
+        if f["resume"]:
+            c.pc = f["addr"]
         return waiting(c, [number for number in events if number], bool(f["any"]))
 
     return lambda c: swap(c, f["defer"], wait)
