@@ -205,7 +205,9 @@ class Engine:
         self._memory(c, values, before)
         self.trace.add("insn", c.executed, pc, values)
 
-    def _watched(self, phase: Callable[[Context], int], values: dict[str, object], before: list[int]) -> Callable[[Context], int]:
+    def _watched(
+        self, phase: Callable[[Context], int], values: dict[str, object], before: list[int]
+    ) -> Callable[[Context], int]:
         """The same data phase, which also completes the event of its command."""
         def watched(c: Context) -> int:
             waits = phase(c)
