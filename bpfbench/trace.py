@@ -5,10 +5,13 @@ what it was told as `Event`s.  A `Trace` is that list together with the few ques
 
 A trace of a million events is kept as columns, and an `Event` is made when it is asked for:
 
-    kinds    "visit"  "visit"  "write"  …       names, shared
-    steps    1        2        2        …       64-bit numbers
-    pcs      0        1        1        …
-    held     s1       s1       {…}      …       named values, or an object that gives them (`Values`), shared
+    kinds    "visit"  "visit"  "keep"   "write"  …     names, shared
+    steps    1        2        2        2        …     64-bit numbers
+    pcs      0        1        1        1        …
+    numbers  0        0        7        0        …     the first named value of kinds that are in `names`
+    held     t1       t1       t1       {…}      …     their other values, a tuple that events share; or all, by name
+
+`names` says what the values of a kind are called, so that they need not be kept with each event.
 
 >>> t = Trace([Event("visit", 0, 0), Event("write", 1, 0, {"reg": 0}), Event("visit", 2, 1)])
 >>> [e.step for e in t.of("visit")], len(t.at(0))
@@ -51,39 +54,44 @@ def _plain(value: object) -> object:
 
 
 @final
-class Values:
-    """Named values that many events share: what a verifier knew while several instructions changed nothing."""
-
-    __slots__ = ("names", "held")
-
-    def __init__(self, names: tuple[str, ...], held: tuple[object, ...]) -> None:
-        self.names = names
-        self.held = held
-
-    def named(self) -> dict[str, object]:
-        return dict(zip(self.names, self.held))
-
-
-@final
 class Trace:
     """A list of events in the order they happened; see the module text for how it is kept."""
 
-    __slots__ = ("kinds", "steps", "pcs", "held")
+    __slots__ = ("kinds", "steps", "pcs", "numbers", "held", "names")
 
-    def __init__(self, events: list[Event] | None = None) -> None:
+    def __init__(self, events: list[Event] | None = None, names: dict[str, tuple[str, ...]] | None = None) -> None:
         self.kinds: list[str] = []
         self.steps = array("q")
         self.pcs = array("i")
-        self.held: list[Values | dict[str, object] | None] = []
+        self.numbers = array("q")
+        self.held: list[tuple[object, ...] | dict[str, object] | None] = []
+        self.names = names if names is not None else {}
         for e in events or []:
             self.add(e.kind, e.step, e.pc, e.values)
 
-    def add(self, kind: str, step: int, pc: int, held: Values | dict[str, object] | None = None) -> None:
-        """Append an event."""
+    def add(
+        self, kind: str, step: int, pc: int, held: tuple[object, ...] | dict[str, object] | None = None,
+        number: int = 0,
+    ) -> None:  # fmt: skip
+        """Append an event: with its values by name, or with the number and the tuple that `names` has names for."""
         self.kinds.append(kind)
         self.steps.append(step)
         self.pcs.append(pc)
+        self.numbers.append(number)
         self.held.append(held)
+
+    def values(self, index: int) -> dict[str, object]:
+        """The named values of one event."""
+        held = self.held[index]
+        if isinstance(held, dict):
+            return held
+        names = self.names.get(self.kinds[index], ())
+        if not names:
+            return {}
+        values: dict[str, object] = {names[0]: self.numbers[index]}
+        if held is not None:
+            values.update(zip(names[1:], held))
+        return values
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -95,8 +103,7 @@ class Trace:
         return self._event(index)
 
     def _event(self, i: int) -> Event:
-        held = self.held[i]
-        return Event(self.kinds[i], self.steps[i], self.pcs[i], held.named() if isinstance(held, Values) else held)
+        return Event(self.kinds[i], self.steps[i], self.pcs[i], self.values(i))
 
     def __repr__(self) -> str:
         return f"Trace({len(self.kinds)} events)"

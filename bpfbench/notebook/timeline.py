@@ -24,7 +24,6 @@ from typing import Any, Final, final
 
 from bpfbench.isa.text import format_insn
 from bpfbench.program.program import Program
-from bpfbench.trace import Values as Held
 from bpfbench.verifier.log import register_text
 from bpfbench.verifier.regstate import NOT_INIT, SCALAR, UNINIT, RegState
 from bpfbench.verifier.state import TYPE_CHARS, Slot
@@ -108,23 +107,24 @@ def timeline(v: Any, prog: Program) -> dict[str, Any]:
     last_held: object = None
     deepest = 0
     trace = v.trace
-    for kind, pc, held in zip(trace.kinds, trace.pcs, trace.held):
+    for index, (kind, pc, path, held) in enumerate(zip(trace.kinds, trace.pcs, trace.numbers, trace.held)):
         if kind != "visit":
             if kind in KINDS:
                 step = len(pcs) - 1
                 at = step + 1 if kind in ("resume", "fork") and step >= 0 else step
-                named = held.named() if isinstance(held, Held) else held or {}
-                happened.append((max(min(at, step + (kind == "resume")), 0), KINDS.index(kind), *_numbers(kind, named)))
+                numbers = _numbers(kind, trace.values(index))
+                happened.append((max(min(at, step + (kind == "resume")), 0), KINDS.index(kind), *numbers))
             continue
         pcs.append(pc)
+        if isinstance(held, dict):
+            path, regs, stack = held["path"], held["regs"], held["stack"]
+        else:
+            regs, stack, _ = held
+        paths.append(path)
         if held is last_held:
-            paths.append(paths[-1])
             counts.append(0)
             continue
         last_held = held
-        known: dict[str, Any] = held.named() if isinstance(held, Held) else held
-        path, regs, stack = known["path"], known["regs"], known["stack"]
-        paths.append(path)
         changed = len(columns)
         if regs is not last_regs:
             for column, reg in enumerate(regs):

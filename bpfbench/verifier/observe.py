@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import mypyc_attr
 
-from bpfbench.trace import Trace, Values
+from bpfbench.trace import Trace
 
 if TYPE_CHECKING:
     from bpfbench.verifier.regstate import RegState
@@ -56,9 +56,15 @@ class Observer:
         """The program is refused."""
 
 
-VISIT: Final = ("path", "regs", "stack", "frame")
-KEEP: Final = ("state", "regs", "stack")
-PRUNE: Final = ("by", "regs", "stack")
+NAMES: Final = {
+    "visit":   ("path", "regs", "stack", "frame"),
+    "keep":    ("state", "regs", "stack", "frame"),
+    "prune":   ("by", "regs", "stack", "frame"),
+    "kept":    ("against", "why"),
+    "precise": ("state", "frame", "reg", "slot"),
+    "fork":    ("target", "speculative"),
+    "resume":  ("path", "from"),
+}  # fmt: skip
 
 
 @final
@@ -69,18 +75,19 @@ class Recorder(Observer):
     row of numbers, one that changed a register a list of eleven references.
     """
 
-    __slots__ = ("trace", "path", "regs", "stack", "frame", "shown")
+    __slots__ = ("trace", "path", "regs", "stack", "frame", "shown", "shared")
 
     def __init__(self) -> None:
-        self.trace = Trace()
+        self.trace = Trace(names=NAMES)
         self.path = 0
         self.regs: list[RegState] = []
         self.stack: list[Slot] = []
         self.frame = -1
-        self.shown: Values | None = None
+        self.shown: tuple[object, ...] = ()
+        self.shared: dict[object, tuple[object, ...]] = {}
 
-    def _look(self, state: State) -> bool:
-        """Copy the registers and slots if they are not those of the last time; were they?"""
+    def _look(self, state: State) -> tuple[object, ...]:
+        """Registers, slots and frame; the tuple of the last time where nothing has changed."""
         top = state.frames[-1]
         number = len(state.frames) - 1
         same = number == self.frame
@@ -90,38 +97,36 @@ class Recorder(Observer):
         if top.stack != self.stack:
             self.stack = top.stack[:]
             same = False
-        self.frame = number
-        return same
+        if not same:
+            self.frame = number
+            self.shown = (self.regs, self.stack, number)
+        return self.shown
+
+    def _once(self, values: tuple[object, ...]) -> tuple[object, ...]:
+        """One tuple for all events with these values."""
+        return self.shared.setdefault(values, values)
 
     def visit(self, step: int, pc: int, state: State) -> None:
-        same = self._look(state)
-        if self.shown is None or not same:
-            self.shown = Values(VISIT, (self.path, self.regs, self.stack, self.frame))
-        self.trace.add("visit", step, pc, self.shown)
+        self.trace.add("visit", step, pc, self._look(state), self.path)
 
     def fork(self, step: int, pc: int, target: int, state: State, speculative: bool) -> None:
-        self.trace.add("fork", step, pc, {"target": target, "speculative": speculative})
+        self.trace.add("fork", step, pc, self._once((speculative,)), target)
 
     def resume(self, step: int, pc: int, prev: int, state: State) -> None:
         self.path += 1
-        self.shown = None
-        self.trace.add("resume", step, pc, {"path": self.path, "from": prev})
+        self.trace.add("resume", step, pc, self._once((prev,)), self.path)
 
     def keep(self, step: int, pc: int, state: State) -> None:
-        if not self._look(state):
-            self.shown = None
-        self.trace.add("keep", step, pc, Values(KEEP, (state.number, self.regs, self.stack)))
+        self.trace.add("keep", step, pc, self._look(state), state.number)
 
     def prune(self, step: int, pc: int, old: State, state: State) -> None:
-        if not self._look(state):
-            self.shown = None
-        self.trace.add("prune", step, pc, Values(PRUNE, (old.number, self.regs, self.stack)))
+        self.trace.add("prune", step, pc, self._look(state), old.number)
 
     def kept(self, step: int, pc: int, old: State, state: State, why: str) -> None:
-        self.trace.add("kept", step, pc, {"against": old.number, "why": why})
+        self.trace.add("kept", step, pc, self._once((why,)), old.number)
 
     def precise(self, step: int, pc: int, frame: int, reg: int, slot: int, state: State) -> None:
-        self.trace.add("precise", step, pc, {"frame": frame, "reg": reg, "slot": slot, "state": state.number})
+        self.trace.add("precise", step, pc, self._once((frame, reg, slot)), state.number)
 
     def loop(self, step: int, pc: int, state: State) -> None:
         self.trace.add("loop", step, pc)
