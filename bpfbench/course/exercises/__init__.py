@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from bpfbench.course.exercise import Exercise
 
-AREAS: Final = ("ranges", "flow", "graphs", "walk", "memory", "programs", "machines", "binaries")
+AREAS: Final = ("ranges", "flow", "graphs", "liveness", "walk", "precision",
+                "memory", "programs", "machines", "binaries")
 _found: dict[str, Exercise] = {}
 
 
