@@ -1,55 +1,81 @@
-"""Builds the site into a folder: `python docs/build.py out/docs` (or `make docs`).
+"""Builds the site into a folder: `make docs`, or `python -m docs.build out/docs`.
 
-    index.html          where everything is
-    manual.html         one page an operation, from the op table
-    <data set>.html     the report of each object in datasets/
+    index.html             where everything is            manual.html     one entry an operation
+    lectures/              the notebooks, as saved        rules.html      why programs are refused
+    exercises.html         the tasks                      profiles.html   what differs between kernels
+    documents/             docs/*.md                      reports/        each data set, from C to machine code
+    api/                   the reference                  site.css
 
-Every page is self-contained and works offline.
+It works from a disk, without a network; the last step follows every link (pages/links.py).
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
-from bpfbench.cli.inputs import read
-from bpfbench.errors import BpfbenchError
-from bpfbench.isa.ops import KIND_NAMES, OPS
-from bpfbench.isa.reference import page as manual_page
-from bpfbench.notebook.html import esc, page, section
-from bpfbench.notebook.report import report
+from docs.pages import api, kernels, lectures, links, manual, papers, reports, shell
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def manual() -> str:
-    parts = ["<h1>The eBPF instruction set</h1>"]
-    for kind, name in enumerate(KIND_NAMES):
-        rows = [op for op in OPS if op.kind == kind]
-        if rows:
-            parts.append(section(name, name.lower(), *(_entry(op.name) for op in rows)))
-    return page("The eBPF instruction set", "\n".join(parts))
+STARTS = (
+    ("lectures/index.html", "Lectures", "thirty notebooks, from a static compiler to research on the verifier"),
+    ("exercises.html", "Exercises", "holes in the real engine, graded"),
+    ("documents/index.html", "Documents", "how true it is, how fast, and the longer explanations"),
+    ("rules.html", "Rules", "every reason to refuse a program, with the smallest one that shows it"),
+    ("profiles.html", "Kernels", "what differs between 4.18, 6.1, 6.12 and 6.18"),
+    ("manual.html", "Instructions", "the eBPF instruction set, operation by operation"),
+    ("reports/index.html", "Data sets", "real programs through every stage: graph, walk, native code on six machines"),
+    ("api/index.html", "API", "the reference, from the docstrings"),
+)
 
 
-def _entry(name: str) -> str:
-    return f'<h3 id="{esc(name)}">{esc(name)}</h3><pre>{esc(manual_page(name))}</pre>'
+def write_index(out: Path) -> None:
+    cards = "".join(f'<li><a href="{to}">{name}</a><br>{text}</li>' for to, name, text in STARTS)
+    start, _ = shell.markdown("```python\n" + START + "```\n")
+    body = ("<h1>bpfbench</h1><p>A workbench that opens up the eBPF JIT compiler: the verifier and the code generators, step "
+            f'by step, as the Linux kernel does it.</p><ul class="starts">{cards}</ul><h2>A first look</h2>{start}')
+    shell.write(out, "index.html", shell.page("bpfbench", body, 0, "index.html"))
+
+
+START = """\
+import bpfbench as bb
+prog = bb.load("datasets/xdp_firewall.o").programs["xdp_firewall"]
+v = bb.verify(prog, trace=True)                # the path walk, every step of it
+code = bb.jit(prog, target="aarch64")          # what Linux would emit
+print(v, code.listing(), sep="\\n")
+"""
+
+
+def build(out: Path) -> list[str]:
+    """Writes all parts; returns the links that lead nowhere."""
+    out.mkdir(parents=True, exist_ok=True)
+    addresses = papers.addresses()
+    shell.write(out, "site.css", shell.sheet())
+    steps = (
+        ("index", lambda: write_index(out)),
+        ("lectures", lambda: lectures.write_lectures(out, addresses)),
+        ("exercises", lambda: lectures.write_exercises(out)),
+        ("documents", lambda: papers.write_papers(out, addresses)),
+        ("instructions", lambda: manual.write_manual(out)),
+        ("rules and kernels", lambda: kernels.write_kernels(out, manual.write_rules(out), kernels.objects())),
+        ("reports", lambda: reports.write_reports(out, kernels.objects())),
+        ("api", lambda: api.write_api(out)),
+    )
+    for name, step in steps:
+        begin = time.perf_counter()
+        step()
+        print(f"{name}: {time.perf_counter() - begin:.1f} s", flush=True)
+    return links.problems(out)
 
 
 def main() -> int:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/docs")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "manual.html").write_text(manual(), encoding="utf-8")
-    links = ['<li><a href="manual.html">The instruction set</a></li>']
-    for path in sorted((ROOT / "datasets").glob("*.o")):
-        try:
-            (out / f"{path.stem}.html").write_text(report(read(str(path)), path.stem), encoding="utf-8")
-        except BpfbenchError as error:
-            print(f"{path.name}: {error}", file=sys.stderr)
-            continue
-        links.append(f'<li><a href="{esc(path.stem)}.html">{esc(path.stem)}</a></li>')
-        print(out / f"{path.stem}.html")
-    (out / "index.html").write_text(page("bpfbench", f"<h1>bpfbench</h1><ul>{''.join(links)}</ul>"), encoding="utf-8")
-    return 0
+    wrong = build(out)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    pages = sum(1 for _ in out.rglob("*.html"))
+    print(f"{out}: {pages} pages, {len(wrong)} links that lead nowhere; open {out / 'index.html'}")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
