@@ -34,6 +34,10 @@ _CODE = re.compile(r"\s*\(([0-9a-fA-F]{2})\)\s*")
 _EXPECT = re.compile(r"^(reject\b|accept\b|[rR]\d+\w*\s*=|fp-\d+)")
 
 
+#: What lines read before were: (text, opcode) -> instruction and the name it refers to.
+Known = dict[tuple[str, int], tuple[Instruction, Operand | None]]
+
+
 @final
 class Assembly:
     """What a text assembled to: slot-indexed `insns`; `labels`, `comments` and `line_of` by pc; `maps` as declared."""
@@ -67,13 +71,16 @@ def assemble_text(text: str, file: str = "") -> Assembly:
     """
     out = Assembly()
     pending: list[tuple[int, str, str, Where]] = []          # (pc, name, line, where) still to be resolved
+    known: Known = {}
     for number, line in enumerate(text.splitlines(), 1):
-        _line(out, pending, line, Where(file, number, 1))
+        _line(out, pending, known, line, Where(file, number, 1))
     _resolve(out, pending)
     return out
 
 
-def _line(out: Assembly, pending: list[tuple[int, str, str, Where]], line: str, where: Where) -> None:
+def _line(
+    out: Assembly, pending: list[tuple[int, str, str, Where]], known: Known, line: str, where: Where
+) -> None:  # fmt: skip
     comment = _COMMENT.search(line)
     body = line[: comment.start()] if comment else line
     said = comment.group(0).strip().lstrip(";/#").strip() if comment else ""
@@ -100,7 +107,10 @@ def _line(out: Assembly, pending: list[tuple[int, str, str, Where]], line: str, 
         _directive(out, rest, _at(where, column), line)
         return
     try:
-        insn, name2 = parse_insn(rest, code)
+        found = known.get((rest, code))
+        if found is None:
+            found = known[rest, code] = parse_insn(rest, code)
+        insn, name2 = found
     except ParseError as error:
         raise ParseError(error.message, _at(where, column + max(error.where.column - 1, 0)), line) from None
     pc = len(out.insns)

@@ -20,6 +20,8 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.isa.ops import OP_BY_CODE, UNKNOWN_OPS, Op
 
 SLOT = 8
+_LITTLE = struct.Struct("<BBhi")
+_BIG = struct.Struct(">BBhi")
 _SELECTED = {"dst": "destination register", "src": "source register", "off": "offset", "imm": "immediate"}
 
 
@@ -37,19 +39,29 @@ def decode(
     if len(raw) % SLOT:
         message = f"{len(raw)} bytes are not a whole number of 8-byte instructions"
         raise DecodeError(message, Where(offset=len(raw) & ~7))
-    unpack = struct.Struct(">BBhi" if big_endian else "<BBhi")
-    fields = list(unpack.iter_unpack(raw))
     insns: list[Instruction | None] = []
-    pc = 0
-    while pc < len(fields):
-        insn = _one(fields, pc, big_endian, internal)
-        if insn.flaw and strict:
-            raise DecodeError(insn.flaw, Where(pc=pc))
+    known: dict[bytes, Instruction] = {}             # equal slots share one object
+    at = 0
+    while at < len(raw):
+        slot = raw[at : at + SLOT]
+        insn = known.get(slot)
+        if insn is None:
+            insn = _one(raw, at, big_endian, internal)
+            if insn.flaw and strict:
+                raise DecodeError(insn.flaw, Where(pc=at // SLOT))
+            if not insn.op.wide:
+                known[slot] = insn
         insns.append(insn)
         if insn.slots == 2:
             insns.append(None)
-        pc += insn.slots
+        at += SLOT * insn.slots
     return insns
+
+
+def _fields(raw: bytes, at: int, big_endian: bool) -> tuple[int, int, int, int]:
+    """Opcode, registers, offset and immediate of one slot."""
+    code, regs, off, imm = (_BIG if big_endian else _LITTLE).unpack_from(raw, at)
+    return code, regs, off, imm
 
 
 def _registers(byte: int, big_endian: bool) -> tuple[int, int]:
@@ -57,8 +69,8 @@ def _registers(byte: int, big_endian: bool) -> tuple[int, int]:
     return (high, low) if big_endian else (low, high)
 
 
-def _one(fields: list[tuple[int, int, int, int]], pc: int, big_endian: bool, internal: bool) -> Instruction:
-    code, regs, off, imm = fields[pc]
+def _one(raw: bytes, at: int, big_endian: bool, internal: bool) -> Instruction:
+    code, regs, off, imm = _fields(raw, at, big_endian)
     dst, src = _registers(regs, big_endian)
     rows = OP_BY_CODE[code]
     op = _select(rows, src, off, imm, internal)
@@ -67,7 +79,7 @@ def _one(fields: list[tuple[int, int, int, int]], pc: int, big_endian: bool, int
         return Instruction(best, dst, src, off, imm, 0, _no_row(rows, code, src, off, imm))
     flaw = _flaw(op, dst, src, off, imm, internal)
     if op.wide and not flaw:
-        return _wide(op, fields, pc, dst, off, imm)
+        return _wide(op, raw, at + SLOT, big_endian, dst, off, imm)
     if flaw:
         return Instruction(op, dst, src, off, imm, 0, flaw)
     field = op.selector[0]
@@ -118,10 +130,11 @@ def _flaw(op: Op, dst: int, src: int, off: int, imm: int, internal: bool) -> str
     return ""
 
 
-def _wide(op: Op, fields: list[tuple[int, int, int, int]], pc: int, dst: int, off: int, imm: int) -> Instruction:
-    if pc + 1 >= len(fields):
+def _wide(op: Op, raw: bytes, at: int, big_endian: bool, dst: int, off: int, imm: int) -> Instruction:
+    """A wide load whose second half is at `at`."""
+    if at >= len(raw):
         return Instruction(op, dst, op.fn, off, imm, 0, "second half of a wide load is missing")
-    code2, regs2, off2, imm2 = fields[pc + 1]
+    code2, regs2, off2, imm2 = _fields(raw, at, big_endian)
     if code2 or regs2 or off2:
         return Instruction(op, dst, op.fn, off, imm, 0, "second half of a wide load is not zero but for its immediate")
     if op.fn == ops.IMM:
