@@ -7,12 +7,15 @@ function.  The old state's differences must follow from the new one's.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.state import State, joinable, symbol_range
 from bpfbench.fixpoint.values import ANON, ANY_NUMBER, NOTHING, NUMBER, ZERO, Value
 from bpfbench.fixpoint.zones import Zones
+from bpfbench.verifier.scalar import U64_MAX
+
+MAX_LENGTH: Final = 0x7FFFFFFF          # of a packet
 
 
 @final
@@ -100,8 +103,9 @@ def _zones_cover(old: State, new: State, names: _Names) -> bool:
         a, b = _renamed(x, names), _renamed(y, names)
         if a is None or b is None:
             continue                            # nothing of the old state holds the symbol
-        known = upper(new.zones, ranges, a[0], b[0])
-        if known is None or known + a[1] - b[1] > c:
+        a, b = integer(ranges, *a), integer(ranges, *b)
+        known = upper(new.zones, ranges, a[0], b[0]) if a is not None and b is not None else None
+        if a is None or b is None or known is None or known + a[1] - b[1] > c:
             return False
     return True
 
@@ -120,6 +124,20 @@ def ranges_of(state: State) -> dict[int, tuple[int, int]]:
                 known = found.get(v.sym)
                 found[v.sym] = span if known is None else (max(span[0], known[0]), min(span[1], known[1]))
     return found
+
+
+def integer(ranges: dict[int, tuple[int, int]], s: int, off: int) -> tuple[int, int] | None:
+    """The 64-bit number `s + off` as symbol and distance that add up without wrapping; None where they may not.
+
+    Differences are about integers: the constant -8 stands 2**64 - 8 above ZERO, not 8 below.
+
+    >>> integer({}, ZERO, -8) == (ZERO, (1 << 64) - 8), integer({7: (8, 20)}, 7, -8), integer({7: (0, 20)}, 7, -8)
+    (True, (7, -8), None)
+    """
+    if s == ZERO:
+        return s, off & U64_MAX
+    low, high = ranges.get(s, (0, MAX_LENGTH if s < 0 else U64_MAX))
+    return (s, off) if low + off >= 0 and high + off <= U64_MAX else None
 
 
 def upper(zones: Zones, ranges: dict[int, tuple[int, int]], x: int, y: int) -> int | None:

@@ -19,7 +19,7 @@ from typing import Final, final
 
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.cells import join_cells
-from bpfbench.fixpoint.covers import ranges_of, upper
+from bpfbench.fixpoint.covers import integer, ranges_of, upper
 from bpfbench.fixpoint.state import Names, Ref, State
 from bpfbench.fixpoint.values import ANON, ANY_NUMBER, NO_VALUE, NOTHING, ZERO, Value
 from bpfbench.fixpoint.widening import Thresholds, join
@@ -153,9 +153,12 @@ class Join:
         new_of: dict[int, list[tuple[int, int]]] = {}
         in_old: dict[int, tuple[int, int]] = {}
         in_new: dict[int, tuple[int, int]] = {}
+        ranges_old, ranges_new = ranges_of(self.old), ranges_of(self.new)
         for t, found in self.spans.items():
             a, b, delta = found[0]
-            in_old[t], in_new[t] = (a.sym, a.delta - delta), (b.sym, b.delta - delta)
+            before, now = integer(ranges_old, a.sym, a.delta - delta), integer(ranges_new, b.sym, b.delta - delta)
+            if before is not None and now is not None:
+                in_old[t], in_new[t] = before, now
         fixed = {s for zones in (self.old.zones, self.new.zones) for x, y, _ in zones.pairs() for s in (x, y) if s <= 0}
         for t in fixed | {ZERO}:
             in_old[t] = in_new[t] = (t, 0)
@@ -170,7 +173,6 @@ class Join:
                     for u, _ in of.get(y, ()):
                         if t != u:
                             wanted[(t, u)] = None
-        ranges_old, ranges_new = ranges_of(self.old), ranges_of(self.new)
         for t, u in wanted:
             c = _bound(self.old.zones, ranges_old, in_old[t], in_old[u])
             d = _bound(self.new.zones, ranges_new, in_new[t], in_new[u])

@@ -15,6 +15,7 @@ from typing import Final
 from bpfbench.fixpoint import values as vs
 from bpfbench.fixpoint.arithmetic import between, compute, extended, low_half, moved, negated, swapped
 from bpfbench.fixpoint.context import Analysis
+from bpfbench.fixpoint.covers import MAX_LENGTH
 from bpfbench.fixpoint.memory import name
 from bpfbench.fixpoint.state import State, symbol_range
 from bpfbench.fixpoint.values import ANON, ANY_NUMBER, NUMBER, Value, constant
@@ -23,7 +24,6 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.verifier.scalar import U32_MAX
 
 MAX_OFFSET: Final = 1 << 29
-MAX_LENGTH: Final = 0x7FFFFFFF          # of a packet
 _MOVABLE: Final = frozenset((vs.CTX, vs.VALUE, vs.KEY, vs.STACK, vs.META, vs.PACKET, vs.TP_BUFFER, vs.STRUCT, vs.MEM,
                              vs.RECORD, vs.FUNC, vs.DYNPTR, vs.FLOW_KEYS))
 

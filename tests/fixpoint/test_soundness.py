@@ -7,7 +7,7 @@ import random
 import pytest
 
 from bpfbench.fixpoint.verify import verify_static
-from bpfbench.program.program import Program
+from bpfbench.program.program import Program, from_assembly
 from tests.fixpoint_fuzz import case
 
 SAMPLE = range(7000, 7400)          # 60,000 of them: tests/fixpoint_fuzz.py
@@ -46,3 +46,36 @@ def test_noise_is_judged_without_a_crash() -> None:
                     rng.randrange(-4, 9).to_bytes(4, "little", signed=True)
         v = verify_static(Program.from_json({"name": "noise", "prog_type": "xdp", "insns": bytes(raw).hex()}))
         assert v.accepted or v.message
+
+
+NEGATIVE_ONE_WAY = """
+    .type xdp
+    call get_prandom_u32
+    r6 = r0
+    call ktime_get_ns
+    r8 = r0
+    r9 = r8                         ; r8 has a name, so that its differences are kept
+    call ktime_get_ns
+    r7 = r0
+    if r6 & 1 goto odd
+    if r7 > r8 goto out             ; this way: r7 <= r8
+    goto both
+odd:
+    r7 = -5                         ; this way: r7 is 2**64 - 5, above nearly every r8
+both:
+    if r7 > r8 goto beyond
+out:
+    r0 = 1
+    exit
+beyond:
+    r1 = 0
+    r0 = *(u8 *)(r1 +0)             ; reject
+    exit
+"""
+
+
+@pytest.mark.parametrize("beyond", [(), ("relations",), ("all",)], ids=["as Linux", "relations", "all"])
+def test_a_negative_constant_is_a_large_number_in_a_difference(beyond: tuple[str, ...]) -> None:
+    """-5 is not at most r8: a state with it is no case of one that says so (`covers.integer`)."""
+    v = verify_static(from_assembly(NEGATIVE_ONE_WAY), beyond=beyond)
+    assert not v.accepted and v.rejection is not None and v.rejection.rule == "not-a-pointer"
