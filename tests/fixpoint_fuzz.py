@@ -12,8 +12,8 @@ symbols equal numbers, differences within their bounds.  `--walk` counts how the
 
 `--live` asks the running kernel, too (loaded and test-run, never attached).  A program that is accepted here and that the
 kernel refuses is printed with both answers, to be judged by a reader: it is wrong if there is an input that breaks it.  What
-both accept runs in the kernel and in the interpreter on one packet; different results are a counterexample.  Changed programs
-are not compared: they return addresses, or bytes of the stack that nobody wrote, which no two runs have in common.
+both accept runs in the kernel and in the interpreter on one packet; different results are a counterexample.  Changed
+programs are not compared: they return addresses, or bytes of the stack that nobody wrote, which no two runs share.
 """
 
 from __future__ import annotations
