@@ -115,8 +115,14 @@ def command(f: dict[str, int], o: Operands) -> Run:
         if x + registers(units) > TRANSFER:
             raise c.hazard("transfer registers", f"{registers(units)} from $xfer_{x} on are more than there are")
 
+        at = c.pc
+
         def phase(done: Context) -> int:
-            transfer(done, x, address, units, data)
+            try:
+                transfer(done, x, address, units, data)
+            except MachineError as error:
+                done.pc = at
+                raise done.hazard("memory", error.message) from None
             return done.bus.latency(address, size * units)
 
         if swaps:

@@ -62,6 +62,54 @@ def decode(word: int) -> Decoded:
 
 
 @final
+class CodeStore:
+    """The instructions of an engine, decoded when they are reached for the first time; engines can share it.
+
+    `before`  functions that look at a context when it arrives at an instruction (it is executed all the same)
+    """
+
+    __slots__ = ("words", "decoded", "before")
+
+    def __init__(self) -> None:
+        self.words = [-1] * nfp.CODE_STORE
+        self.decoded: list[Decoded | None] = [None] * nfp.CODE_STORE
+        self.before: dict[int, Hook] = {}
+
+    def load(self, words: list[int], at: int = 0) -> None:
+        """Put protected words there; ExecuteError when one is damaged or there is no room."""
+        if at < 0 or at + len(words) > nfp.CODE_STORE:
+            raise ExecuteError(f"{len(words)} instructions from {at} on exceed the code store of {nfp.CODE_STORE}")
+        for number, word in enumerate(words, at):
+            try:
+                self.words[number] = nfp.check(word)
+            except MachineError as error:
+                raise ExecuteError(f"NFP {error.message}", Where(pc=number)) from None
+            self.decoded[number] = None
+
+    def fetch(self, c: Context) -> Decoded:
+        """The instruction at the context's pc, decoded."""
+        if not 0 <= c.pc < nfp.CODE_STORE or self.words[c.pc] < 0:
+            raise c.hazard("pc", "nothing was loaded there, and no firmware is there")
+        try:
+            found = decode(self.words[c.pc])
+        except MachineError as error:
+            raise c.hazard("not simulated", error.message) from None
+        look = self.before.get(c.pc)
+        if look is not None:
+            found = Decoded(_looked_at(look, found.run), found.name, found.places)
+        self.decoded[c.pc] = found
+        return found
+
+
+def _looked_at(look: Hook, run: Run) -> Run:
+    def both(c: Context) -> None:
+        look(c)
+        run(c)
+
+    return both
+
+
+@final
 class Engine:
     """A micro-engine with memory behind it.
 
@@ -73,49 +121,31 @@ class Engine:
     7
     """
 
-    def __init__(self, bus: Bus | None = None, contexts: int = 1) -> None:
+    def __init__(self, bus: Bus | None = None, contexts: int = 1, store: CodeStore | None = None) -> None:
         self.bus = bus if bus is not None else NoMemory()
+        self.store = store if store is not None else CodeStore()
         self.local = [0] * LOCAL_WORDS
-        self.code = [-1] * nfp.CODE_STORE
-        self.decoded: list[Decoded | None] = [None] * nfp.CODE_STORE
         self.hooks: dict[int, Hook] = {}
         if not 1 <= contexts <= CONTEXTS:
             raise ExecuteError(f"an engine has 1 to {CONTEXTS} contexts, not {contexts}")
-        self.contexts = [Context(number, self.local, self.code, self.bus) for number in range(contexts)]
+        self.contexts = [Context(number, self.local, self.store.words, self.bus) for number in range(contexts)]
         self.trace: Trace | None = None
         self.budget = DEFAULT_CYCLES
 
     def load(self, words: list[int], at: int = 0) -> None:
         """Put protected words into the code store; ExecuteError when one is damaged or there is no room."""
-        if at < 0 or at + len(words) > nfp.CODE_STORE:
-            raise ExecuteError(f"{len(words)} instructions from {at} on exceed the code store of {nfp.CODE_STORE}")
-        for number, word in enumerate(words, at):
-            try:
-                self.code[number] = nfp.check(word)
-            except MachineError as error:
-                raise ExecuteError(f"NFP {error.message}", Where(pc=number)) from None
-            self.decoded[number] = None
+        self.store.load(words, at)
 
     # --------------------------------------------------------------------------------------------------- one instruction
-    def fetch(self, c: Context) -> Decoded:
-        """The instruction at the context's pc, decoded when it is reached for the first time."""
-        if not 0 <= c.pc < nfp.CODE_STORE or self.code[c.pc] < 0:
-            raise c.hazard("pc", "nothing was loaded there, and no firmware is there")
-        try:
-            found = self.decoded[c.pc] = decode(self.code[c.pc])
-        except MachineError as error:
-            raise c.hazard("not simulated", error.message) from None
-        return found
-
     def step(self, c: Context) -> bool:
         """Execute one instruction, or the firmware at this address; False when the context has to wait or has ended."""
         pc = c.pc
         if pc in self.hooks and c.branch is None and c.swap is None:
             self.hooks[pc](c)
             return not c.ended
-        row = self.decoded[pc] if 0 <= pc < nfp.CODE_STORE else None
+        row = self.store.decoded[pc] if 0 <= pc < nfp.CODE_STORE else None
         if row is None:
-            row = self.fetch(c)
+            row = self.store.fetch(c)
         if c.csr_read is not None and row.name != "immed":
             raise c.hazard("csr read", "the instruction behind local_csr_rd has to be the immed that takes the value")
         if self.trace is None:

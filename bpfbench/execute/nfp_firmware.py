@@ -169,7 +169,7 @@ class Firmware:
         number, count, flags = request.numbers
         m = self.maps.get(number)
         key, value = request.entries[0] if request.entries else (b"", b"")
-        code, found = control.BAD_MAP, []
+        code, found = control.BAD_MAP, list[Entry]()
         if m is not None:
             code, found = self._entries(m, request.type, key[: m.key_size], value[: m.value_size], flags, count)
         padding: list[Entry] = [] if code == control.OK else [(b"", b"")]

@@ -54,7 +54,7 @@ class Context:
     __slots__ = (
         "number", "code", "a", "b", "xin", "xout", "local", "pointers", "written", "due", "n", "z", "v", "c", "prev_a",
         "prev_res", "csr_read", "product", "step", "pc", "cycle", "ready", "branch", "slots", "bubbles", "swap",
-        "command", "dead", "executed", "waited", "ended", "signals", "flying", "touched", "csrs", "random", "bus",
+        "command", "dead", "executed", "waited", "ended", "signals", "flying", "touched", "csrs", "random", "bus", "result",
     )  # fmt: skip
 
     def __init__(self, number: int, local: list[int], code: list[int], bus: Bus) -> None:
@@ -93,6 +93,7 @@ class Context:
         self.signals: dict[int, int] = {}           # signal -> cycle in which it arrives
         self.flying: dict[int, int] = {}            # transfer-in register -> signal to wait for
         self.touched: tuple[str, int, bytes] | None = None      # (read, write or add; address; bytes) of the last command
+        self.result: int | None = None              # R0 where the program ended, for whoever wants to see it
         self.csrs: dict[int, int] = {}              # registers that only remember
         self.random: Callable[[], int] = constant_random        # PseudoRndNum
 
