@@ -32,8 +32,8 @@ STARTS = (
 def write_index(out: Path) -> None:
     cards = "".join(f'<li><a href="{to}">{name}</a><br>{text}</li>' for to, name, text in STARTS)
     start, _ = shell.markdown("```python\n" + START + "```\n")
-    body = ("<h1>bpfbench</h1><p>A workbench that opens up the eBPF JIT compiler: the verifier and the code generators, step "
-            f'by step, as the Linux kernel does it.</p><ul class="starts">{cards}</ul><h2>A first look</h2>{start}')
+    body = ("<h1>bpfbench</h1><p>A workbench that opens up the eBPF JIT compiler: the verifier and the code generators, "
+            f'step by step, as the Linux kernel does it.</p><ul class="starts">{cards}</ul><h2>A first look</h2>{start}')
     shell.write(out, "index.html", shell.page("bpfbench", body, 0, "index.html"))
 
 
@@ -60,6 +60,7 @@ def build(out: Path) -> list[str]:
         ("rules and kernels", lambda: kernels.write_kernels(out, manual.write_rules(out), kernels.objects())),
         ("reports", lambda: reports.write_reports(out, kernels.objects())),
         ("api", lambda: api.write_api(out)),
+        ("sources", lambda: papers.write_sources(out, links.sources(out))),
     )
     for name, step in steps:
         begin = time.perf_counter()

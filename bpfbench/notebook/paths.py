@@ -45,7 +45,10 @@ def alike(tree: PathTree) -> list[list[int]]:
 
 
 def draw_paths(tree: PathTree, anchor: str = "p", steps: int = 0) -> str:
-    """SVG of the first 400 rows of paths; `steps` is the length of the scale (that of the tree, if 0)."""
+    """SVG of the first 400 rows of paths; `steps` is the length of the scale (that of the tree, if 0).
+
+    Bars of paths that are written out below link there; without an `anchor` none does.
+    """
     shown = alike(tree)[:MOST_BARS]
     place = {number: i for i, group in enumerate(shown) for number in group}
     scale = (WIDTH - 90) / max(steps or tree.steps, 1)
@@ -59,7 +62,7 @@ def draw_paths(tree: PathTree, anchor: str = "p", steps: int = 0) -> str:
             at = 40 + _forked(tree, p) * scale
             drop = f"M{at:.1f} {18 + BAR * place[p.parent] + 4} V{y + 4} H{left:.1f}"
             parts.append(f'<path d="{drop}" fill="none" stroke="#aab2bd"/>')
-        parts.append(_bar(p, len(group), left, max(right, left + 2), y, anchor))
+        parts.append(_bar(p, len(group), left, max(right, left + 2), y, anchor if i < MOST_PATHS else ""))
         if i % 10 == 0 or len(shown) <= 60:
             parts.append(f'<text x="34" y="{y + 8}" font-size="9" text-anchor="end" fill="#444">{p.number}</text>')
     parts.append(f'<text x="40" y="11" font-size="10" fill="#444">step 0</text><text x="{WIDTH - 50}" y="11" '
@@ -73,9 +76,11 @@ def _bar(p: Path, count: int, left: float, right: float, y: int, anchor: str) ->
     many = f"{count} paths alike, " if count > 1 else ""
     title = f"path {p.number}: {many}instructions {p.pcs[0]} to {p.pcs[1]}, {p.length} steps, {meaning}"
     times = f'<text x="{right + 13:.1f}" y="{y + 8}" font-size="9" fill="#444">×{count}</text>' if count > 1 else ""
-    return (f'<a href="#{esc(anchor)}-{p.number}" aria-label="{esc(title)}"><title>{esc(title)}</title>'
-            f'<rect x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="8" fill="{colour}" '
-            f'fill-opacity=".35" stroke="{colour}"{dash}/>{_mark(p.end, right, y + 4, colour)}{times}</a>')
+    link = f'<a href="#{esc(anchor)}-{p.number}" aria-label="{esc(title)}">' if anchor else "<g>"
+    closed = "</a>" if anchor else "</g>"
+    return (f'{link}<title>{esc(title)}</title><rect x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="8" '
+            f'fill="{colour}" fill-opacity=".35" stroke="{colour}"{dash}/>{_mark(p.end, right, y + 4, colour)}'
+            f"{times}{closed}")
 
 
 def _forked(tree: PathTree, p: Path) -> int:
@@ -216,7 +221,7 @@ def side_by_side(first: Any, second: Any, names: tuple[str, str] = ("", "")) -> 
              ("checkpoints", [len(t.checkpoints) for t in trees]), ("longest path", [_longest(t) for t in trees])]
     figures = table(["", *heads], (row([name, *values], numbers=0) for name, values in facts), "two runs")
     drawings = "".join(f'<h3>{esc(h)}</h3><div class="svg" tabindex="0" role="region" aria-label="paths, {esc(h)}">'
-                       f"{draw_paths(t, f'side{i}', steps)}</div>" for i, (h, t) in enumerate(zip(heads, trees)))
+                       f"{draw_paths(t, '', steps)}</div>" for i, (h, t) in enumerate(zip(heads, trees)))
     return figures + legend() + drawings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import shutil
 import tempfile
 import warnings
@@ -14,7 +15,7 @@ import pdoc.render
 from pygments.formatters import HtmlFormatter
 
 import bpfbench
-from docs.pages.shell import HERE, esc, header, markdown, page, write
+from docs.pages.shell import HERE, ROOT, esc, header, markdown, page, write
 
 HIDDEN = ("bpfbench.cli", "bpfbench.__main__", "bpfbench.course.exercises")
 GROUPS = (
@@ -53,16 +54,34 @@ def write_api(out: Path, names: list[str] | None = None) -> list[str]:
         (templates / "syntax-highlighting.css").write_text(_colours(), encoding="utf-8")
         pdoc.render.configure(docformat="markdown", show_source=False, search=False, template_directory=templates)
         pdoc.render.env.globals["site_header"] = lambda depth: header(depth, "api/index.html")
+        pdoc.render.env.globals["source_page"] = _source_page
         pdoc.pdoc(*chosen, output_directory=out / "api")
+    for path in (out / "api").rglob("*.html"):
+        _unlink(path)
     write(out, "api/index.html", page("API", index(chosen), 1, "api/index.html"))
     return chosen
+
+
+def _source_page(module: str) -> str:
+    """From the page of a module to that of its file."""
+    file = Path(str(importlib.import_module(module).__file__)).resolve().relative_to(ROOT)
+    return "../" * (module.count(".") + 1) + f"source/{file}.html"
+
+
+def _unlink(path: Path) -> None:
+    """pdoc links some names that its page then leaves out (traits of widgets, inherited from a library)."""
+    text = path.read_text(encoding="utf-8")
+    there = set(re.findall(r'\bid="([^"]*)"', text))
+    fixed = re.sub(r'<a href="#([^"]*)">(.*?)</a>', lambda m: m.group() if m.group(1) in there else m.group(2), text)
+    if fixed != text:
+        path.write_text(fixed, encoding="utf-8")
 
 
 def _colours() -> str:
     light = HtmlFormatter(style="default").get_style_defs(".pdoc-code")
     dark = HtmlFormatter(style="github-dark").get_style_defs(".pdoc-code")
     return (f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
-            ".pdoc-code { background: var(--code) !important; color: var(--text); padding: .5rem .7rem; border-radius: 6px; }")
+            ".pdoc-code { background: var(--code) !important; color: var(--text); border-radius: 6px; }")
 
 
 def summary(name: str) -> str:

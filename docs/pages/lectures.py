@@ -9,11 +9,12 @@ import os.path
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 from nbconvert import HTMLExporter
 
-from docs.pages.shell import ROOT, esc, markdown, page, write
+from docs.pages.shell import ROOT, esc, markdown, page, slug, write
 
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
 
@@ -55,12 +56,17 @@ def body(made: HTMLExporter, notebook: Any, base: str, links: dict[str, str], up
 
     def elsewhere(m: re.Match[str]) -> str:
         url, mark, anchor = m.group(1).partition("#")
-        if not url or re.match(r"[a-z]+:", url):
+        if not url:
+            return f'href="#{slug(unquote(anchor))}"'
+        if re.match(r"[a-z]+:", url):
             return m.group()
         to = links.get(os.path.normpath(os.path.join(base, url)))
         return m.group() if to is None else f'href="{up}{to}{mark}{anchor}"'
 
+    text = re.sub(r'<a class="anchor-link".*?</a>', "", text)
+    text = re.sub(r'(<h[1-6][^>]* id=")([^"]*)"', lambda m: f'{m.group(1)}{slug(unquote(m.group(2)))}"', text)
     text = re.sub(r'href="([^"]*)"', elsewhere, text)
+    text = re.sub(r"(<table>.*?</table>)", r'<div class="table" tabindex="0">\1</div>', text, flags=re.DOTALL)
     return text.replace("<pre>", '<pre tabindex="0">')
 
 

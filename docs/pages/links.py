@@ -38,6 +38,19 @@ def read(path: Path) -> _Reader:
     return reader
 
 
+def sources(site: Path) -> set[str]:
+    """The source files (paths in the repository) whose pages the site's pages link to."""
+    place = (site / "source").resolve()
+    found: set[str] = set()
+    for path in site.rglob("*.html"):
+        for url in read(path).links:
+            if "source/" in url:
+                target = (path.parent / unquote(urlsplit(url).path)).resolve()
+                if place in target.parents:
+                    found.add(str(target.relative_to(place)).removesuffix(".html"))
+    return found
+
+
 def problems(site: Path) -> list[str]:
     """One line for each link that leads nowhere and each thing that would be fetched."""
     site = site.resolve()

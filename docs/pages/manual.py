@@ -56,8 +56,9 @@ def write_rules(out: Path, rules: list[Rule] = RULES) -> dict[str, dict[str, str
     index = " · ".join(f'<a href="#{esc(rule.code)}">{esc(rule.code)}</a>' for rule in rules)
     intro = (
         f"<h1>Why programs are refused</h1><p>{len(rules)} rules: the messages that the kernels give ({{}} stands for a "
-        "number, a name or a state), why the rule is there, what to do, and the smallest program that breaks it, with the verdict "
-        f"of each kernel profile. <code>bpfbench explain FILE</code> finds the rule behind a refusal.</p><p>{index}</p>")
+        "number, a name or a state), why the rule is there, what to do, and the smallest program that breaks it, with the "
+        "verdict of each kernel profile. <code>bpfbench explain FILE</code> finds the rule behind a refusal.</p>"
+        f"<p>{index}</p>")
     parts = [_rule(rule, said.get(rule.code, {})) for rule in rules]
     write(out, "rules.html", page("Rules", intro + "\n".join(parts), 0, "rules.html"))
     return said

@@ -30,7 +30,7 @@ def header(depth: int, here: str = "") -> str:
     """The links at the top; `here` is the one that the page belongs to."""
     up = "../" * depth
     links = "".join(f'<a href="{up}{to}"{" aria-current=page" if to == here else ""}>{name}</a>' for to, name in NAV)
-    return f'<header class="site"><nav aria-label="site">{links}</nav></header>'
+    return f'<div class="site" role="banner"><div role="navigation" aria-label="site">{links}</div></div>'
 
 
 def style(depth: int) -> str:
