@@ -58,9 +58,10 @@ def compile_program(
 
 def for_the_card(prog: Program, kernel: str, fault: str = "", features: dict[str, bool] | None = None) -> Code:
     """Code for the NFP, which has a generator of its own; its `NfpCode` answers what a `Code` answers."""
-    from bpfbench.jit.nfp import compile_nfp
+    from bpfbench.jit.nfp import OWN, compile_nfp
 
-    profile(kernel)
+    if kernel != OWN:
+        profile(kernel)
     if fault or features:
         raise UsageError("target nfp has no features and no published faults to choose")
     return cast(Code, compile_nfp(prog, kernel))

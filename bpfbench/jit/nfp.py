@@ -64,7 +64,7 @@ class Generator:
 
     def zext(self, s: Step, dst: int = -1) -> None:
         """Clear the upper half, where somebody reads it."""
-        if s.note.zext and s.wide:
+        if s.zext and s.wide:
             self.w.const(both(2 * (s.insn.dst if dst < 0 else dst) + 1), 0)
 
     def to(self, pc: int, condition: str, defer: int = 0) -> None:

@@ -253,7 +253,7 @@ def stack(g: Generator, s: Step, register: int, pointer: int, move: object) -> N
     narrow = s.insn.kind == ops.LDX and size < 8
     if third:
         w.emit(f"local_csr_wr[ActLMAddr3, {TEMP_B}]")
-        w.nops(2 if narrow and s.note.zext and s.wide else 3)
+        w.nops(2 if narrow and s.zext and s.wide else 3)
     if narrow:
         g.zext(s)
     moved = 0

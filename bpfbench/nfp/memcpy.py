@@ -87,7 +87,8 @@ def close(chain: Chain) -> None:
     head, stored = chain.loads[0], chain.stores[0]
     descending = chain.loads[-1].insn.off < head.insn.off
     at = -1 if descending else 0
-    head.copy = Copy(chain.length, chain.loads[at].insn.off, chain.stores[at].insn.off, stored.insn.dst, descending)
+    head.copy = Copy(chain.length, chain.loads[at].insn.off, chain.stores[at].insn.off, stored.insn.dst, descending,
+                     chain.loads[-1].note.zext)  # fmt: skip
     for s in (*chain.loads[1:], *chain.stores):
         s.merge("part of a gathered copy")
 

@@ -83,16 +83,17 @@ class Device:
 
 @final
 class Copy:
-    """A gathered copy: `length` bytes from offset `load` to offset `store`; `last` is where the last element lies."""
+    """A gathered copy: `length` bytes from offset `load` of the head's pointer to offset `store` of `target`'s."""
 
-    __slots__ = ("length", "load", "store", "target", "descending")
+    __slots__ = ("length", "load", "store", "target", "descending", "zext")
 
-    def __init__(self, length: int, load: int, store: int, target: int, descending: bool) -> None:
+    def __init__(self, length: int, load: int, store: int, target: int, descending: bool, zext: bool) -> None:
         self.length = length
         self.load = load
         self.store = store
         self.target = target
         self.descending = descending
+        self.zext = zext                # a later 64-bit use reads the data register
 
 
 @final
@@ -102,10 +103,12 @@ class Step:
     `removed`   "" or why there is no code for it;  `merged`: removed because of its predecessor, so not a jump target
     `negated`   a comparison with the negated constant     `copy`   the gathered copy that it heads
     `cache`     (start, end) of the packet bytes in transfer registers, None when not cached;  `reads` them
+    `zext`      a 32-bit result has to clear the upper half;   `wide`  somebody needs the upper half of the result
+    `low`       a 64-bit comparison of values that fit 32 bits
     """
 
     __slots__ = ("pc", "insn", "note", "target", "function", "removed", "merged", "negated", "copy", "cache", "reads",
-                 "wide")  # fmt: skip
+                 "zext", "wide", "low")  # fmt: skip
 
     def __init__(self, pc: int, insn: Instruction, note: Note) -> None:
         self.pc = pc
@@ -119,7 +122,9 @@ class Step:
         self.copy: Copy | None = None
         self.cache: tuple[int, int] | None = None
         self.reads = False
-        self.wide = True                # somebody needs the upper half of the result
+        self.zext = True
+        self.wide = True
+        self.low = False
 
     @property
     def width(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from bpfbench.nfp import memcpy, packet_cache, peephole
+from bpfbench.nfp import memcpy, packet_cache, peephole, width32
 from bpfbench.nfp.notes import Step
 
 Pass = Callable[[list[Step], bool], None]
@@ -23,6 +23,8 @@ PASSES: Final[tuple[tuple[str, Pass, str], ...]] = (
     ("shift after load", peephole.shift_after_load, "the load gives no bits that the shifts would clear"),
     ("memcpy",          memcpy.gather,              "each element is stored as loaded; no load sees a store of the chain"),
     ("packet cache",    packet_cache.cache,         "no store, call or jump comes between the reading and the use"),
+    ("alu32",           width32.marks,              "the verifier saw no 64-bit read of this 32-bit result"),
+    ("width32",         width32.propagate,          "no chain leads from this definition to a use of 64 bits"),
 )
 # fmt: on
 

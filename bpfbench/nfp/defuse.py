@@ -1,0 +1,207 @@
+"""Define-use chains over the list that is going to be translated (slide 56).
+
+    r1 = *(u32 *)(r1 + 0)     define r1   use r1          a chain links a definition of a register to every
+    r2 = *(u32 *)(r2 + 0)     define r2   use r2          instruction that may read what it wrote, and a use to
+    r2 += r1                  define r2   use r2, r1      every definition that may have written what it reads
+    *(u32 *)(r3 + 0) = r2                 use r3, r2
+
+Nothing is taken from anywhere else: the list is cut into blocks, definitions that reach each block are found by
+iteration (sets as bits of an int), and one more walk through each block links uses to them.  What the passes removed
+does nothing here either: control falls through it.  Registers are those of BPF; what the *halves* need is width32.py.
+
+A function of the program begins with one definition of each register, by its caller: (ENTRY - number, register).  Calls
+read the arguments and write r0-r5; r6-r9 come back as they were, so that definitions of them reach across a call.
+
+A. V. Aho et al., "Compilers", chapter 9.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from bpfbench.isa import ops
+from bpfbench.nfp.notes import Step
+
+REGISTERS: Final = 10           # r10 is never written
+ENTRY: Final = -1               # definition by the caller: ENTRY - number of the function
+RESULT_AND_ARGUMENTS: Final = (0, 1, 2, 3, 4, 5)
+
+#  helper -> the registers that it reads (the firmware's, or the code that stands for it)
+ARGUMENTS: Final = {1: (1, 2), 2: (1, 2, 3, 4), 3: (1, 2), 7: (), 25: (1, 2, 3, 4, 5), 44: (1, 2), 65: (1, 2)}
+
+Place = tuple[int, int]         # (index in the list or ENTRY - function, register)
+
+
+def reads(s: Step) -> tuple[int, ...]:
+    """The registers that this instruction reads, r10 among them."""
+    insn, kind = s.insn, s.insn.kind
+    if kind in (ops.ALU64, ops.ALU32):
+        own = () if insn.op.fn == ops.MOV else (insn.dst,)
+        return own if insn.op.imm or insn.op.fn == ops.NEG else tuple(dict.fromkeys((*own, insn.src)))
+    if kind in (ops.JMP, ops.JMP32):
+        return (insn.dst,) if insn.op.imm else tuple(dict.fromkeys((insn.dst, insn.src)))
+    if kind == ops.LDX:
+        return tuple(dict.fromkeys((insn.src, s.copy.target))) if s.copy is not None else (insn.src,)
+    if kind in (ops.STX, ops.ATOMIC):
+        return tuple(dict.fromkeys((insn.dst, insn.src)))
+    if kind in (ops.ST, ops.END):
+        return (insn.dst,)
+    if kind == ops.CALL:
+        return ARGUMENTS.get(insn.imm, RESULT_AND_ARGUMENTS[1:])
+    if kind == ops.CALL_LOCAL:
+        return RESULT_AND_ARGUMENTS[1:]
+    if kind == ops.LD_IND:
+        return (insn.src,)
+    return (0,) if kind == ops.EXIT else ()
+
+
+def writes(s: Step) -> tuple[int, ...]:
+    """The registers that this instruction defines."""
+    kind = s.insn.kind
+    if kind in (ops.ALU64, ops.ALU32, ops.END, ops.LDX, ops.LDDW):
+        return (s.insn.dst,)
+    if kind in (ops.CALL, ops.CALL_LOCAL, ops.LD_ABS, ops.LD_IND):
+        return RESULT_AND_ARGUMENTS
+    return ()
+
+
+@final
+class Graph:
+    """Blocks of the list: `blocks` as (first, end), `successors` by block; `function_of` an index, `starts` of functions."""
+
+    __slots__ = ("steps", "blocks", "successors", "function_of", "starts", "index_of")
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.steps = steps
+        self.index_of = {s.pc: at for at, s in enumerate(steps)}
+        self.starts = [0] + [at for at, s in enumerate(steps) if s.function > 0]
+        leaders = set(self.starts)
+        for at, s in enumerate(steps):
+            if not s.removed and (s.insn.is_jump or s.insn.kind == ops.EXIT):
+                leaders.add(at + 1)
+                leaders.update(self.jumps(at))
+        cuts = sorted(at for at in leaders if at < len(steps))
+        self.blocks = list(zip(cuts, [*cuts[1:], len(steps)]))
+        number = {start: block for block, start in enumerate(cuts)}
+        self.successors = [[number[at] for at in self.after(end - 1) if at in number] for _, end in self.blocks]
+        self.function_of: list[int] = []
+        current = 0
+        for s in steps:
+            current = s.function if s.function > 0 else current
+            self.function_of.append(current)
+
+    def jumps(self, at: int) -> list[int]:
+        """Where the jump at this index goes to, if it is one."""
+        insn = self.steps[at].insn
+        pc = self.steps[at].pc + 1 + insn.jump
+        return [self.index_of[pc]] if insn.is_jump and pc in self.index_of else []
+
+    def after(self, at: int) -> list[int]:
+        """What may run next, calls apart."""
+        s = self.steps[at]
+        if s.removed:
+            return [at + 1]
+        ahead = [] if s.insn.kind in (ops.JA, ops.EXIT) else [at + 1]
+        return ahead + self.jumps(at)
+
+
+@final
+class Chains:
+    """`definitions_of[use]` and `uses_of[definition]`, both (index, register) to indices; `webs()` puts together what
+    shares a use.
+
+    >>> from bpfbench.nfp.notes import Note, steps_of
+    >>> from bpfbench.program.program import from_assembly
+    >>> insns = from_assembly("r1 = 1\\nif r2 == 0 goto +1\\nr1 = 2\\nr0 = r1\\nexit").insns
+    >>> chains = Chains(Graph(steps_of(insns, [Note() for _ in insns])))
+    >>> chains.definitions_of[3, 1], chains.uses_of[0, 1]
+    ([0, 2], [3])
+    """
+
+    __slots__ = ("graph", "definitions", "definitions_of", "uses_of", "_number", "_of_register", "rounds")
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        entries = [(ENTRY - function, r) for function in range(len(graph.starts)) for r in range(REGISTERS)]
+        made = [(at, r) for at, s in enumerate(graph.steps) if not s.removed for r in writes(s)]
+        self.definitions: list[Place] = [*entries, *made]
+        self._number = {place: n for n, place in enumerate(self.definitions)}
+        self._of_register = [0] * REGISTERS
+        for n, (_, register) in enumerate(self.definitions):
+            self._of_register[register] |= 1 << n
+        self.definitions_of: dict[Place, list[int]] = {}
+        self.uses_of: dict[Place, list[int]] = {place: [] for place in self.definitions}
+        self.rounds = 0
+        self._link(self._reaching())
+
+    def _through(self, block: int, fact: int) -> int:
+        """The definitions that leave a block when `fact` enters it."""
+        start, end = self.graph.blocks[block]
+        for at in range(start, end):
+            fact = self._past(at, fact)
+        return fact
+
+    def _past(self, at: int, fact: int) -> int:
+        s = self.graph.steps[at]
+        if not s.removed:
+            for register in writes(s):
+                fact = fact & ~self._of_register[register] | 1 << self._number[at, register]
+        return fact
+
+    def _reaching(self) -> list[int]:
+        """The definitions that reach each block: the least fixed point."""
+        graph = self.graph
+        before = [0] * len(graph.blocks)
+        for block, (start, _) in enumerate(graph.blocks):
+            if start in graph.starts:
+                function = graph.starts.index(start)
+                before[block] = sum(1 << self._number[ENTRY - function, r] for r in range(REGISTERS))
+        waiting = list(range(len(graph.blocks)))
+        while waiting:
+            self.rounds += 1
+            block = waiting.pop(0)
+            fact = self._through(block, before[block])
+            for successor in graph.successors[block]:
+                if fact & ~before[successor]:
+                    before[successor] |= fact
+                    if successor not in waiting:
+                        waiting.append(successor)
+        return before
+
+    def _link(self, before: list[int]) -> None:
+        for block, (start, end) in enumerate(self.graph.blocks):
+            fact = before[block]
+            for at in range(start, end):
+                s = self.graph.steps[at]
+                for register in () if s.removed else reads(s):
+                    if register < REGISTERS:
+                        self._link_use(at, register, fact & self._of_register[register])
+                fact = self._past(at, fact)
+
+    def _link_use(self, at: int, register: int, fact: int) -> None:
+        found = []
+        while fact:
+            low = fact & -fact
+            definition = self.definitions[low.bit_length() - 1]
+            found.append(definition[0])
+            self.uses_of[definition].append(at)
+            fact ^= low
+        self.definitions_of[at, register] = found
+
+    def webs(self) -> list[list[Place]]:
+        """Definitions that share a use, directly or through others: each web is one value of the source program."""
+        parent = {place: place for place in self.definitions}
+
+        def root(place: Place) -> Place:
+            while parent[place] != place:
+                parent[place] = place = parent[parent[place]]
+            return place
+
+        for (_, register), found in self.definitions_of.items():
+            for other in found[1:]:
+                parent[root((other, register))] = root((found[0], register))
+        webs: dict[Place, list[Place]] = {}
+        for place in self.definitions:
+            if self.uses_of[place] or place[0] >= 0:
+                webs.setdefault(root(place), []).append(place)
+        return list(webs.values())

@@ -1,0 +1,218 @@
+"""Which upper halves are dead: 64-bit seeds, propagated backwards along define-use chains (slides 52-59).
+
+    r1 = *(u32 *)(r1 + 0)    upper half of r1: dead          needed by r2 += r1 only for the upper half of ITS result
+    r2 = *(u32 *)(r2 + 0)    upper half of r2: dead                                     |
+    r2 += r1                 upper half of r2: dead          needed by nobody:  <-------+
+    *(u32 *)(r3 + 0) = r2    reads 32 bits                   a store of four bytes is no seed
+
+On a machine of 32-bit registers the upper half of every result costs an instruction.  Each use of a register is of one
+of three kinds, see `demand`:
+
+    NEVER    reads the lower half only: 32-bit operations, addresses in the packet, stores of up to four bytes
+    RESULT   uses the upper half for the upper half of its own result only: + - & | ^, moves, left shifts below 32
+    ALWAYS   a seed: 64-bit comparisons, right shifts, stores of eight bytes, pointers to map values
+
+From the seeds, need goes backwards: to the definitions that reach the use, from a RESULT definition to the operands it
+was made of, from a function's argument to its callers and from a caller's r0 to the function's exits.  Definitions never
+reached have a dead upper half, and the code generator leaves it out: `Step.wide` is False.
+
+`marks` is solution 1, the semantics of 32-bit instructions: they write the whole register, and the kernel's verifier
+notes where the cleared upper half is read.  `propagate` is solution 2.  Neither trusts anything that a program says of
+itself (slide 55).  The driver has solution 1 only, and clears some halves in any case.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from bpfbench.isa import ops
+from bpfbench.nfp.defuse import ENTRY, REGISTERS, Chains, Graph, Place, writes
+from bpfbench.nfp.notes import Step
+
+NEVER, RESULT, ALWAYS = 0, 1, 2
+KINDS: Final = ("never", "for its result", "always")
+WORD: Final = 32
+U16: Final = 0xFFFF
+U32: Final = 0xFFFFFFFF
+BITWISE: Final = (ops.ADD, ops.SUB, ops.AND, ops.OR, ops.XOR, ops.MOV, ops.NEG)
+#  helper -> the registers whose upper half the firmware may read
+WHOLE: Final = {1: (), 2: (4,), 3: (), 7: (), 25: (2, 3, 4, 5), 44: (), 65: ()}
+
+
+# ----------------------------------------------------------------------------------------------------- what a use needs
+def demand(s: Step, register: int) -> int:
+    """NEVER, RESULT or ALWAYS: does this instruction need the upper half of a register that it reads?"""
+    insn, kind = s.insn, s.insn.kind
+    if kind == ops.ALU64:
+        return arithmetic(s, register)
+    if kind == ops.JMP:
+        only_low = s.low or insn.op.fn == ops.JSET and insn.op.imm and insn.imm >= 0
+        return NEVER if only_low else ALWAYS
+    if kind == ops.LDX:
+        return ALWAYS if s.note.ptr == "map_value" and register == insn.src else NEVER
+    if kind == ops.STX:
+        return ALWAYS if register == insn.src and s.width == 8 else NEVER
+    if kind == ops.ATOMIC:
+        return ALWAYS if register == insn.dst or s.width == 8 and s.note.add_over else NEVER
+    if kind == ops.END:
+        return ALWAYS if insn.op.size == 64 else NEVER
+    if kind == ops.CALL:
+        return ALWAYS if register in WHOLE.get(insn.imm, (1, 2, 3, 4, 5)) else NEVER
+    if kind in (ops.CALL_LOCAL, ops.EXIT):
+        return RESULT               # the result of somebody else: `Width` follows it
+    return NEVER
+
+
+def arithmetic(s: Step, register: int) -> int:
+    """64-bit operations, as they are translated."""
+    insn, fn = s.insn, s.insn.op.fn
+    if fn in BITWISE:
+        replaced = insn.op.imm and (fn == ops.AND and insn.imm >= 0 or fn == ops.OR and insn.imm < 0)
+        return NEVER if replaced else RESULT
+    if fn == ops.MUL:               # of numbers below 2^16 the product's upper half is the operand's, which is 0
+        largest = insn.imm & U32 if insn.op.imm else s.note.src_max
+        return RESULT if max(s.note.dst_max, largest) <= U16 and register == insn.dst else NEVER
+    if fn == ops.DIV:               # the quotient's upper half is the dividend's, which is 0
+        return RESULT if register == insn.dst else NEVER
+    if register != insn.dst and not insn.op.imm:
+        return NEVER                # the amount of a shift
+    return shifted(s)
+
+
+def shifted(s: Step) -> int:
+    """What is shifted: to the left nothing comes down from the upper half, to the right everything does."""
+    insn, note = s.insn, s.note
+    amount = insn.imm if insn.op.imm else note.amount
+    if amount is not None and amount & 63 == 0:
+        return RESULT
+    if insn.op.fn != ops.LSH:
+        return ALWAYS
+    if amount is not None:
+        return NEVER if amount & 63 >= WORD else RESULT
+    return NEVER if note.src_min >= WORD and note.src_max < 2 * WORD else RESULT
+
+
+# ----------------------------------------------------------------------------------------------------------- solution 1
+def has_32_bit_result(s: Step) -> bool:
+    """Does it write a register by writing 32 bits or fewer?"""
+    kind = s.insn.kind
+    return (kind in (ops.ALU32, ops.LD_ABS, ops.LD_IND) or kind == ops.END and s.insn.op.size < 64
+            or kind == ops.LDX and s.width < 8)  # fmt: skip
+
+
+def marks(steps: list[Step], driver: bool) -> None:
+    """Upper halves of 32-bit results that the verifier saw nobody read."""
+    for s in steps:
+        if s.removed or not has_32_bit_result(s):
+            continue
+        s.zext = s.note.zext
+        if not driver:
+            s.wide = s.copy.zext if s.copy is not None else s.note.zext
+
+
+# ----------------------------------------------------------------------------------------------------------- solution 2
+@final
+class Width:
+    """The answer for one list.
+
+    `needed`  definitions (index, register) whose upper half is read     `seeds`  uses (index, register) of kind ALWAYS
+    `because` for each of `needed` the use that asked for it first       `dead`   the other definitions of the list
+    """
+
+    __slots__ = ("chains", "steps", "needed", "because", "seeds", "_work", "_calls", "_exits")
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.steps = steps
+        graph = Graph(steps)
+        self.chains = Chains(graph)
+        self.needed: set[Place] = set()
+        self.because: dict[Place, Place] = {}
+        self.seeds: list[Place] = []
+        self._work: list[Place] = []
+        self._calls: dict[int, list[int]] = {}
+        self._exits: dict[int, list[int]] = {}
+        for at, s in enumerate(steps):
+            if s.removed:
+                continue
+            if s.insn.kind == ops.EXIT:
+                self._exits.setdefault(graph.function_of[at], []).append(at)
+            elif s.insn.kind == ops.CALL_LOCAL:
+                self._calls.setdefault(self._callee(at), []).append(at)
+        self._propagate()
+
+    def _callee(self, at: int) -> int:
+        graph, s = self.chains.graph, self.steps[at]
+        return graph.function_of[graph.index_of[s.pc + 1 + s.insn.imm]]
+
+    def _propagate(self) -> None:
+        for at, register in self.chains.definitions_of:
+            if demand(self.steps[at], register) == ALWAYS:
+                self.seeds.append((at, register))
+                self._need(at, register)
+        while self._work:
+            self._backwards(self._work.pop())
+
+    def _need(self, at: int, register: int) -> None:
+        """The use of a register at an index needs all 64 bits: so do the definitions that reach it."""
+        for definition in self.chains.definitions_of.get((at, register), ()):
+            place = (definition, register)
+            if place not in self.needed:
+                self.needed.add(place)
+                self.because[place] = (at, register)
+                self._work.append(place)
+
+    def _backwards(self, place: Place) -> None:
+        """Ask for the operands of a definition whose upper half is needed."""
+        at, register = place
+        if at <= ENTRY:
+            for call in self._calls.get(ENTRY - at, ()):
+                self._need(call, register)
+            return
+        s = self.steps[at]
+        if s.insn.kind == ops.CALL_LOCAL:
+            for leave in self._exits.get(self._callee(at), ()):
+                self._need(leave, 0)
+        elif s.insn.kind == ops.ALU64:
+            for operand in range(REGISTERS):
+                if (at, operand) in self.chains.definitions_of and demand(s, operand) == RESULT:
+                    self._need(at, operand)
+
+    @property
+    def dead(self) -> list[Place]:
+        return [place for place in self.chains.definitions if place[0] >= 0 and place not in self.needed]
+
+    def why(self, pc: int, register: int) -> list[int]:
+        """The chain of pcs from a definition to the seed that needs its upper half; empty when it is dead."""
+        path: list[int] = []
+        place = (self.chains.graph.index_of[pc], register)
+        while place in self.because:
+            use = self.because[place]
+            path.append(self.steps[use[0]].pc)
+            if demand(self.steps[use[0]], use[1]) == ALWAYS:
+                break
+            place = self._defined_by(use)
+        return path
+
+    def _defined_by(self, use: Place) -> Place:
+        """The needed definition on whose behalf a use of kind RESULT was asked for."""
+        at, register = use
+        s = self.steps[at]
+        if s.insn.kind == ops.CALL_LOCAL:
+            return ENTRY - self._callee(at), register
+        if s.insn.kind == ops.EXIT:
+            function = self.chains.graph.function_of[at]
+            return next((call, 0) for call in self._calls[function] if (call, 0) in self.needed)
+        return at, s.insn.dst
+
+
+def propagate(steps: list[Step], driver: bool) -> None:
+    """Leave out every upper half that is dead."""
+    if driver:
+        return
+    width = Width(steps)
+    for at, s in enumerate(steps):
+        if s.removed:
+            continue
+        results = writes(s)
+        if results and (at, results[0]) not in width.needed:
+            s.wide = False
