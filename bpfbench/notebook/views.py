@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from bpfbench.isa.codec import encode
@@ -10,6 +11,7 @@ from bpfbench.notebook.explained import explanation
 from bpfbench.notebook.html import Raw, cards, details, esc, row, table
 from bpfbench.program.program import Program
 
+WIDE = 1400                     # pixels; a drawing that is wider does not fit a page
 LONG = 100_000                  # processed instructions; a log of more is for a file, not for a page
 
 
@@ -43,8 +45,15 @@ def maps(prog: Program) -> str:
 
 
 def figure(svg: str, label: str) -> str:
-    """A drawing in a scrolling frame."""
-    return f'<figure><div class="svg" tabindex="0" role="region" aria-label="{esc(label)}">{svg}</div></figure>'
+    """A drawing in a scrolling frame; a wide one is shown whole first, and a check box brings it to its own size.
+
+    >>> 'type="checkbox"' in figure('<svg width="4000"></svg>', "wide"), "checkbox" in figure('<svg width="90"></svg>', "")
+    (True, False)
+    """
+    width = re.search(r'<svg[^>]* width="(\d+)"', svg)
+    whole = '<label class="fit"><input type="checkbox" checked> whole drawing</label>'
+    fit = whole if width is not None and int(width[1]) > WIDE else ""
+    return f'<figure>{fit}<div class="svg" tabindex="0" role="region" aria-label="{esc(label)}">{svg}</div></figure>'
 
 
 def graph(cfg: Any, prog: Program) -> str:
