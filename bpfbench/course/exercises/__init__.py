@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bpfbench.course.exercise import Exercise
 
 AREAS: Final = ("ranges", "flow", "graphs", "liveness", "walk", "precision",
-                "memory", "programs", "machines", "binaries")
+                "memory", "programs", "rewriting", "machines", "binaries")
 _found: dict[str, Exercise] = {}
 
 
