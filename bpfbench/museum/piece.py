@@ -38,7 +38,7 @@ class Piece:
         self.commit = commit
         self.kernels = kernels
         self.text = text.strip()
-        self.assembly = assembly.strip()
+        self.assembly = assembly.strip("\n").rstrip()
         self.prog_type = prog_type
         self.data = data
         self.functions = functions or {}
