@@ -26,7 +26,7 @@ $(VENV)/lab: $(VENV)/python pyproject.toml
 
 $(VENV)/test: $(VENV)/lab
 	@echo "installing what the tests need …"
-	@$(PIP) install -e '.[c,test]'
+	@$(PIP) install -e '.[c,test,docs]'
 	@touch $@
 
 lab: $(VENV)/lab
@@ -47,8 +47,12 @@ parity: $(VENV)/test
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/run.py
 
-docs: $(VENV)/lab
-	$(BIN)/python docs/build.py out/docs
+$(VENV)/docs: $(VENV)/lab
+	@$(PIP) install -e '.[c,docs]'
+	@touch $@
+
+docs: $(VENV)/docs
+	$(BIN)/python -m docs.build out/docs
 
 clean:
 	rm -rf out $(VENV)

@@ -22,7 +22,7 @@ def name_and_bound(requirement: str) -> tuple[str, str]:
 def test_environment_agrees_with_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = {name_and_bound(r) for r in [*project["dependencies"], *extras["c"], *extras["test"]]}
+    wanted = {name_and_bound(r) for r in [*project["dependencies"], *extras["c"], *extras["test"], *extras["docs"]]}
     wanted.add(("python", project["requires-python"]))
     lines = re.findall(r"^\s+- ([\w.-]+[<>=]=?[\d.]+)$", (ROOT / "environment.yml").read_text(), re.M)
     assert {name_and_bound(line) for line in lines} == wanted

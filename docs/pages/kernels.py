@@ -35,7 +35,7 @@ MEANING = {
     "resource_text": "one wording for locks, references and sections that must not be interrupted",
     "priv_stack": "functions of tracing programs may have stacks of their own",
     "zext_fill_ids": "a number that is read back from the stack is linked with its slot",
-    "fork_ranges": "`&` and `|` of a number that is -1 or 0 fork into both",
+    "fork_ranges": "r1 &= 8 and r1 |= 8, where r1 is -1 or 0, fork into both",
     "load_acquire": "load-acquire and store-release",
     "pkt_data_subprogs": "calling a global function that changes the packet ends packet pointers",
     "null_slot_retain": "bytes beside a narrow spill keep their kind",
@@ -90,12 +90,14 @@ def _value(value: object) -> object:
 
 
 def code_switches() -> list[list[object]]:
-    """[target, feature, value for each kernel] where a kernel's own list differs from another's."""
+    """[target, feature, value for each kernel] where kernels with a list of their own differ; "" for one without."""
     found: list[list[object]] = []
     for target in sorted({t for t, _ in FEATURES}):
-        rows = [features_of(target, kernel) for kernel in KERNELS]
-        for name in sorted({n for r in rows for n in r}):
-            found.append([target, name, *(_value(r.get(name, False)) for r in rows)])
+        rows = [features_of(target, k) if (target, k) in FEATURES else None for k in KERNELS]
+        for name in sorted({n for r in rows if r for n in r}):
+            values = [r and r.get(name, False) for r in rows]
+            if len({v for v in values if v is not None}) > 1:
+                found.append([target, name, *("" if v is None else _value(v) for v in values)])
     return found
 
 

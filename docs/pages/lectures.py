@@ -70,10 +70,10 @@ def body(made: HTMLExporter, notebook: Any, base: str, links: dict[str, str], up
     return text.replace("<pre>", '<pre tabindex="0">')
 
 
-def write_lectures(out: Path, links: dict[str, str], only: int = 0) -> list[Path]:
-    """A page for each lecture with its neighbours, and the list of all; `only` the first few (0: all)."""
+def write_lectures(out: Path, links: dict[str, str], only: tuple[str, ...] = ()) -> list[Path]:
+    """A page for each lecture with its neighbours, and the list of all; `only` those with these numbers (none: all)."""
     paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    paths = paths[:only] if only else paths
+    paths = [path for path in paths if not only or path.stem[:2] in only]
     notebooks = [nbformat.read(path, 4) for path in paths]
     titles = [title(n) for n in notebooks]
     made = exporter()
