@@ -1,9 +1,10 @@
 """Arithmetic of 64 bits on pairs of 32: moves, logic, carries, shifts, multiplication, division, byte order.
 
-    add64     alu[dL, dL, +, sL]; alu[dH, dH, +carry, sH]          shifts     dbl_shf moves bits between the halves
+    add64     alu[dL, dL, +, sL]; alu[dH, dH, +carry, sH]          shifts     nfp_shifts.py
     mul       mul_step: 8 bits of the multiplier a step            div        by a constant, as a multiplication
 
-Source: `wrp_*`, `shl_*`, `shr_*`, `ashr_*` of the driver's bpf/jit.c; lib/math/reciprocal_div.c.
+Where nobody reads the upper half of a result (`Step.wide` is False), there is no code for it.
+Source: `wrp_*` of the driver's bpf/jit.c; lib/math/reciprocal_div.c.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bpfbench.isa import ops
-from bpfbench.jit.nfp_emit import TEMP_A, TEMP_B, U32, Label, Writer, a, b, both
+from bpfbench.jit.nfp_emit import TEMP_A, TEMP_B, U32, Writer, a, b, both
+from bpfbench.jit.nfp_shifts import TEMP, shift
 
 if TYPE_CHECKING:
     from bpfbench.jit.nfp import Generator
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 LOGIC: Final = {ops.AND: "AND", ops.OR: "OR", ops.XOR: "XOR"}
 SUMS: Final = {ops.ADD: ("+", "+carry"), ops.SUB: ("-", "-carry")}
-TEMP: Final = 21        # number of the temporaries in both banks
-SPARE: Final = 20
 
 
 def half(value: int, high: bool) -> int:
@@ -115,182 +115,6 @@ def add_or_subtract(g: Generator, s: Step, names: tuple[str, str], wide: bool) -
         g.w.alu(both(d + high), a(d + high), names[high], right)
     if not wide:
         g.zext(s)
-
-
-# ------------------------------------------------------------------------------------------------------------- shifts
-def shift(g: Generator, s: Step, fn: int, wide: bool) -> None:
-    amount = s.insn.imm if s.insn.op.imm else s.note.amount
-    if wide and amount is not None:
-        CONSTANT[fn](g.w, 2 * s.insn.dst, amount & 63, s.wide)
-    elif wide:
-        variable(g, s, fn)
-    else:
-        shift32(g, s, fn, None if amount is None else amount & 31)
-
-
-def left_constant(w: Writer, d: int, n: int, wide: bool) -> None:
-    if not n:
-        return
-    if n < 32:
-        if wide:
-            w.double(both(d + 1), a(d + 1), b(d), f">>{32 - n}")
-        w.shift(both(d), "--", "B", b(d), f"<<{n}")
-        return
-    if wide:
-        if n == 32:
-            w.mov(both(d + 1), b(d))
-        else:
-            w.shift(both(d + 1), "--", "B", b(d), f"<<{n - 32}")
-    w.const(both(d), 0)
-
-
-def right_constant(w: Writer, d: int, n: int, wide: bool) -> None:
-    if not n:
-        return
-    if n < 32:
-        w.double(both(d), a(d + 1), b(d), f">>{n}")
-        if wide:
-            w.shift(both(d + 1), "--", "B", b(d + 1), f">>{n}")
-        return
-    if n == 32:
-        w.mov(both(d), b(d + 1))
-    else:
-        w.shift(both(d), "--", "B", b(d + 1), f">>{n - 32}")
-    if wide:
-        w.const(both(d + 1), 0)
-
-
-def arithmetic_constant(w: Writer, d: int, n: int, wide: bool) -> None:
-    if not n:
-        return
-    if n < 32:
-        w.double(both(d), a(d + 1), b(d), f">>{n}")
-        if wide:
-            w.alu("--", a(d + 1), "OR", "0x0")
-            w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>{n}]")
-        return
-    if n == 32:
-        w.mov(both(d), b(d + 1))
-    else:
-        w.alu("--", a(d + 1), "OR", "0x0")
-        w.emit(f"asr[{both(d)}, {b(d + 1)}, >>{n - 32}]")
-    if wide:
-        w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>31]")
-
-
-CONSTANT: Final = {ops.LSH: left_constant, ops.RSH: right_constant, ops.ARSH: arithmetic_constant}
-
-
-def shift32(g: Generator, s: Step, fn: int, n: int | None) -> None:
-    w, d, r = g.w, 2 * s.insn.dst, 2 * s.insn.src
-    arrow = "<<" if fn == ops.LSH else ">>"
-    if n is None:
-        r = clean_amount(g, s, fn, r)
-        w.amount_of(a(r), b(d) if fn == ops.ARSH else "0x0")
-    amount = f"{arrow}{'indirect' if n is None else n}"
-    if fn == ops.ARSH and n != 0:
-        if n is not None:
-            w.alu("--", a(d), "OR", "0x0")
-        w.emit(f"asr[{both(d)}, {b(d)}, {amount}]")
-    elif n != 0:
-        w.shift(both(d), "--", "B", b(d), amount)
-    g.zext(s)
-
-
-def clean_amount(g: Generator, s: Step, fn: int, r: int) -> int:
-    """The register half that holds the amount of an indirect shift.
-
-    An arithmetic shift takes its sign from amount OR value, so bit 31 of the amount must be 0; the driver relies on it.
-    """
-    if fn != ops.ARSH or g.driver or s.note.src_max < 1 << 31:
-        return r
-    g.w.alu(both(SPARE), a(r), "AND", "0x3f")
-    return SPARE
-
-
-def variable(g: Generator, s: Step, fn: int) -> None:
-    """By a register: the halves trade bits below 32 and change places from 32 on; both when the range allows both."""
-    w, note, d = g.w, s.note, 2 * s.insn.dst
-    r = clean_amount(g, s, fn, 2 * s.insn.src)
-    first, second, above = PARTS[fn]
-    if fn == ops.LSH and note.src_min == 0 and not g.driver:
-        first = left_high_or_zero
-    if note.src_max < 32:
-        first(w, d, r)
-        second(w, d, r)
-    elif note.src_min >= 32 and note.src_max < 64:
-        above(w, d, r)
-    else:
-        large, end = Label(), Label()
-        w.branch("br_bset", large, operands=f"{a(r)}, 5, ")
-        first(w, d, r)
-        w.branch("br", end, defer=2)
-        second(w, d, r)
-        w.bind(large)
-        above(w, d, r)
-        w.bind(end)
-
-
-def left_high(w: Writer, d: int, r: int) -> None:
-    """dH = low word of dH:dL >> (32 - amount), for amounts from 1."""
-    w.alu(both(TEMP), "0x20", "-", b(r))
-    w.amount_of(TEMP_A)
-    w.double(both(d + 1), a(d + 1), b(d), ">>indirect")
-
-
-def left_high_or_zero(w: Writer, d: int, r: int) -> None:
-    """The same for amounts from 0: (dH:dL >> 1) >> (31 - amount), and 31 - amount is the complement of five bits."""
-    w.double(TEMP_B, a(d + 1), b(d), ">>1")
-    w.shift(TEMP_A, "--", "B", b(d + 1), ">>1")
-    w.emit(f"alu[{a(SPARE)}, --, ~B, {b(r)}]")
-    w.amount_of(a(SPARE))
-    w.double(both(d + 1), TEMP_A, TEMP_B, ">>indirect")
-
-
-def left_low(w: Writer, d: int, r: int) -> None:
-    w.amount_of(a(r))
-    w.shift(both(d), "--", "B", b(d), "<<indirect")
-
-
-def left_above(w: Writer, d: int, r: int) -> None:
-    w.amount_of(a(r))
-    w.shift(both(d + 1), "--", "B", b(d), "<<indirect")
-    w.const(both(d), 0)
-
-
-def right_low(w: Writer, d: int, r: int) -> None:
-    w.amount_of(a(r))
-    w.double(both(d), a(d + 1), b(d), ">>indirect")
-
-
-def right_high(w: Writer, d: int, r: int) -> None:
-    w.amount_of(a(r))
-    w.shift(both(d + 1), "--", "B", b(d + 1), ">>indirect")
-
-
-def right_above(w: Writer, d: int, r: int) -> None:
-    w.amount_of(a(r))
-    w.shift(both(d), "--", "B", b(d + 1), ">>indirect")
-    w.const(both(d + 1), 0)
-
-
-def arithmetic_high(w: Writer, d: int, r: int) -> None:
-    w.amount_of(a(r), b(d + 1))
-    w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>indirect]")
-
-
-def arithmetic_above(w: Writer, d: int, r: int) -> None:
-    w.amount_of(a(r), b(d + 1))
-    w.emit(f"asr[{both(d)}, {b(d + 1)}, >>indirect]")
-    w.emit(f"asr[{both(d + 1)}, {b(d + 1)}, >>31]")
-
-
-#             amounts below 32: first half, second   from 32 on
-PARTS: Final = {
-    ops.LSH:  (left_high, left_low,                  left_above),
-    ops.RSH:  (right_low, right_high,                right_above),
-    ops.ARSH: (right_low, arithmetic_high,           arithmetic_above),
-}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------- multiplication, division
@@ -406,10 +230,12 @@ def byte_order(g: Generator, s: Step) -> None:
         w.field(both(d), 0b1110, a(d), shift=16)
     elif bits == 32:
         swap32(w, a(d), d)
-    else:
+    elif s.wide:
         w.mov(TEMP_A, b(d + 1))
         swap32(w, a(d), d + 1)
         swap32(w, TEMP_A, d)
         return
+    else:
+        swap32(w, a(d + 1), d)
     if s.wide:
         w.const(both(d + 1), 0)

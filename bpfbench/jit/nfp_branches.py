@@ -32,7 +32,7 @@ ORDER: Final = {
 
 def jump(g: Generator, s: Step) -> None:
     """JMP and JMP32, every condition."""
-    fn, wide = s.insn.op.fn, s.insn.kind == ops.JMP
+    fn, wide = s.insn.op.fn, s.insn.kind == ops.JMP and not s.low
     if fn in ORDER:
         order(g, s, wide)
     elif fn == ops.JEQ:

@@ -42,18 +42,19 @@ def helper(g: Generator, s: Step) -> None:
         return_address(g.w, b(0))
     elif number == RANDOM:
         g.w.emit("local_csr_rd[PseudoRndNum]")
-        result(g.w, 0)
+        result(g.w, 0, s.wide)
     elif number == ADJUST_HEAD:
         adjust_head(g, s)
     elif number == ADJUST_TAIL:
-        adjust_tail(g)
+        adjust_tail(g, s)
     else:
         raise g.unsupported(s, f"helper {number}")
 
 
-def result(w: Writer, value: int) -> None:
+def result(w: Writer, value: int, wide: bool) -> None:
     w.const(both(0), value)
-    w.const(both(1), value >> 32)
+    if wide:
+        w.const(both(1), value >> 32)
 
 
 def return_address(w: Writer, register: str) -> None:
@@ -83,7 +84,7 @@ def adjust_head(g: Generator, s: Step) -> None:
         w.alu("*l$index1[2]", a(4), "+", "*l$index1[2]")
         w.alu(PACKET_LENGTH, PACKET_LENGTH, "-", a(4))
         w.alu("*l$index1", "*l$index1", "-", a(4))
-        result(w, 0)
+        result(w, 0, s.wide)
         return
     fail, end = Label(), Label()
     w.alu(TEMP_A, a(4), "+16", "*l$index1[2]")
@@ -94,17 +95,17 @@ def adjust_head(g: Generator, s: Step) -> None:
     w.alu(TEMP_B, PACKET_LENGTH, "-", a(4))
     w.alu("--", TEMP_B, "-", f"{ETHERNET:#x}")
     w.branch("bmi", fail)
-    result(w, 0)
+    result(w, 0, s.wide)
     w.field("*l$index1[2]", 0b0011, TEMP_A)
     w.branch("br", end, defer=2)
     w.alu(PACKET_LENGTH, PACKET_LENGTH, "-", a(4))
     w.alu("*l$index1", "*l$index1", "-", a(4))
     w.bind(fail)
-    result(w, EINVAL)
+    result(w, EINVAL, s.wide)
     w.bind(end)
 
 
-def adjust_tail(g: Generator) -> None:
+def adjust_tail(g: Generator, s: Step) -> None:
     w, fail, end = g.w, Label(), Label()
     w.alu(TEMP_A, PACKET_LENGTH, "+", a(4))
     w.branch("bcc", fail)
@@ -112,10 +113,10 @@ def adjust_tail(g: Generator) -> None:
     w.branch("bmi", fail)
     w.alu(PACKET_LENGTH, PACKET_LENGTH, "+", a(4))
     w.alu("*l$index1", "*l$index1", "+", a(4))
-    w.branch("br", end, defer=2)
-    result(w, 0)
+    w.branch("br", end, defer=1 + s.wide)
+    result(w, 0, s.wide)
     w.bind(fail)
-    result(w, EINVAL)
+    result(w, EINVAL, s.wide)
     w.bind(end)
 
 

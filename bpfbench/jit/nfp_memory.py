@@ -207,7 +207,8 @@ def atomic(g: Generator, s: Step) -> None:
     if either:
         w.const(TEMP_A, 0xFFFF)
         w.alu("--", TEMP_A, "-", b(r))
-        w.alu("--", "0x0", "-carry", b(r + 1))
+        if is64 or g.driver:
+            w.alu("--", "0x0", "-carry", b(r + 1))
         w.branch("bcc", full, defer=2 if insn.off else 0)
     low, high = a(d), b(d + 1)
     if insn.off:
@@ -251,6 +252,8 @@ def stack(g: Generator, s: Step, register: int, pointer: int, move: object) -> N
     w, size = g.w, s.width
     third, steps, off = point(g, s, g.depth + s.insn.off + s.note.off, pointer)
     narrow = s.insn.kind == ops.LDX and size < 8
+    if s.insn.kind == ops.LDX and size == 8 and not s.wide:
+        size = 4
     if third:
         w.emit(f"local_csr_wr[ActLMAddr3, {TEMP_B}]")
         w.nops(2 if narrow and s.zext and s.wide else 3)
