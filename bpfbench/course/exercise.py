@@ -184,6 +184,12 @@ class Report:
             lines += self._first_wrong(self.wrong[0])
         return "\n".join(lines)
 
+    def short_note(self) -> str:
+        """One line: the mistake, else what is wrong with the first wrong case, else nothing."""
+        if not self.wrong:
+            return ""
+        return self.mistake or self.note or self.wrong[0].wrong.splitlines()[0]
+
     def _first_wrong(self, first: Outcome) -> list[str]:
         lines = [f"probably: {self.mistake}"] if self.mistake else []
         lines += ["", f"first wrong case: {short(first.case)}", f"  {first.wrong}"]

@@ -34,7 +34,7 @@ from bpfbench.course.exercises import all_exercises
 from bpfbench.course.sandbox import Limits
 from bpfbench.errors import CourseError, Where
 
-VERSION = 1                       # of what a result row means; part of its digest
+VERSION = 2                       # of what a result row means; part of its digest
 
 Progress = Callable[[int, int, str], None]
 
@@ -221,7 +221,7 @@ def write_pages(rows: list[dict[str, Any]], out: Path) -> None:
     writer = csv.DictWriter(table, FIELDS, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        note = next((line for line in str(row["feedback"]).splitlines()[1:] if line), "") or str(row["feedback"])
+        note = row["note"] if "note" in row else str(row["feedback"])
         writer.writerow({**{k: _no_formula(row.get(k, "")) for k in FIELDS}, "note": _no_formula(note)})
     (out / "grades.csv").write_text(table.getvalue())
     (out / "feedback").mkdir(exist_ok=True)

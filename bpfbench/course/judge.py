@@ -179,7 +179,8 @@ def grade_notebook(control: socket.socket, path: Path, master: Master, limits: L
         return {**row, "status": "unreadable", "feedback": error.message}
     report, held = ask(control, find(master.exercise), cells, master.seed, limits)
     share = report.score / report.exercise.points
-    return {**row, "points": round(share * float(master.points), 2), "feedback": str(report), "isolation": held}
+    return {**row, "points": round(share * float(master.points), 2), "feedback": str(report), "note": report.short_note(),
+            "isolation": held}  # fmt: skip
 
 
 def points_text(row: dict[str, Any]) -> str:

@@ -62,9 +62,9 @@ def numbers_program(random: Random, op: str) -> str:
     """Two half-known numbers, combined; the log shows what is known of the result."""
     mask, low = random.randrange(1, 1 << 12), random.randrange(1, 200)
     other = random.randrange(1, 1 << 10)
-    return (f"r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\nr3 = *(u32 *)(r1 +16)\nr2 &= {mask}\nr3 &= {other}\n"
-            f"r3 |= {low}\nr2 {op} r3\nr2 {op} {random.randrange(2, 50)}\nr0 = r2\nexit").replace(
-                "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\n", "r2 = *(u32 *)(r1 +12)\n")  # fmt: skip
+    mixed = "+=" if op == "&=" else "|="                  # by something that is no part of what is asked
+    return (f"r2 = *(u32 *)(r1 +12)\nr3 = *(u32 *)(r1 +16)\nr2 &= {mask}\nr3 &= {other}\nr3 {mixed} {low}\n"
+            f"r2 {op} r3\nr2 {op} {random.randrange(2, 50)}\nr0 = r2\nexit")  # fmt: skip
 
 
 def first_difference(wanted: Any, got: Any) -> str:
