@@ -72,5 +72,5 @@ def test_notebook_00_runs_in_jupyterlab(page: Any, lab: str, screenshot: Any) ->
         page.keyboard.press("ArrowRight")
     page.get_by_text("step 6 /").wait_for()
     assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0
-    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
     screenshot("notebook-00")
