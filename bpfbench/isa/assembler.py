@@ -40,16 +40,15 @@ Known = dict[tuple[str, int], tuple[Instruction, Operand | None]]
 
 @final
 class Assembly:
-    """What a text assembled to: slot-indexed `insns`; `labels`, `comments` and `line_of` by pc; `maps` as declared."""
+    """What a text assembled to: slot-indexed `insns`; `labels`; `comments` by pc; `maps` as declared."""
 
-    __slots__ = ("insns", "labels", "comments", "maps", "line_of", "type", "license", "functions")
+    __slots__ = ("insns", "labels", "comments", "maps", "type", "license", "functions")
 
     def __init__(self) -> None:
         self.insns: list[Instruction | None] = []
         self.labels: dict[str, int] = {}
         self.comments: dict[int, str] = {}
         self.maps: list[tuple[str, str, int, int, int, int]] = []
-        self.line_of: dict[int, int] = {}
         self.type = ""
         self.license = ""
         self.functions: list[str] = []
@@ -119,7 +118,6 @@ def _line(
     if name2 is not None:
         pending.append((pc, str(name2), line, _at(where, column)))
     insn = _call_or_wide(insn, name2)
-    out.line_of[pc] = where.line
     out.insns.append(insn)
     if insn.slots == 2:
         out.insns.append(None)
@@ -178,7 +176,6 @@ def _directive(out: Assembly, text: str, where: Where, line: str) -> None:
             decoded = decode(bytes.fromhex(words[1]), strict=False, internal=False)
         except (ValueError, BpfbenchError):
             raise ParseError(".insn wants the bytes of whole instructions as hex", where, line) from None
-        out.line_of[len(out.insns)] = where.line
         out.insns += decoded
     elif words[0] == ".type" and len(words) == 2:
         out.type = words[1]

@@ -19,6 +19,8 @@ Sources: kernel/bpf/verifier.c `compute_live_registers`, `compute_postorder`, `c
 
 from __future__ import annotations
 
+from array import array
+
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 
@@ -114,13 +116,12 @@ def live_registers(insns: list[Instruction | None], calls: dict[int, int], order
             use[pc] = 0xFFFF
     before = [0] * n
     after = [0] * n
-    follow = {pc: successors(insns, pc) for pc in order}
     changed = True
     while changed:
         changed = False
         for pc in order:
             out = 0
-            for s in follow[pc]:
+            for s in successors(insns, pc):
                 out |= before[s]
             into = (out & ~kill[pc]) | use[pc]
             if out != after[pc] or into != before[pc]:
@@ -166,7 +167,7 @@ def components(insns: list[Instruction | None], implicit_loops: set[int]) -> lis
     """
     n = len(insns)
     not_on_stack = 1 << 32
-    pre, low, scc = [0] * n, [0] * n, [0] * n
+    pre, low, scc = array("q", bytes(8 * n)), array("q", bytes(8 * n)), [0] * n
     number, next_scc = 1, 1
     for first in range(n):
         if pre[first]:

@@ -255,7 +255,7 @@ def dynamic_pointer(w: Walk, r: int, reg: RegState, flags: int, made: str = "", 
     saved = dynptr.saved(w, reg)
     if wanted and saved.special is not None and saved.special.type != wanted:
         raise w.refuse(f"Expected a dynptr of type {wanted} as arg #{r - 1 if w.k.version >= (6, 9) else r}", EINVAL)
-    if reg.kind == rs.STACK:
+    if reg.kind == rs.STACK and w.k.dynptr_tracked:
         dynptr.mark_read(w, w.state.frames[reg.frame], dynptr.slot_of(w, reg))
 
 

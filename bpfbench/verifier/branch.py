@@ -309,7 +309,7 @@ def _collect(w: Walk, state: State, id: int, out: list[tuple[int, bool, int]]) -
     limit = LINKED_MAX if w.k.state_ids else 1 << 30
     for number in range(len(state.frames) - 1, -1, -1):
         frame = state.frames[number]
-        live = w.aux[state.frame_pc(number)].live if w.k.liveness == 1 else 0xFFFF
+        live = w.live[state.frame_pc(number)] if w.k.liveness == 1 else 0xFFFF
         for i in range(10):
             reg = frame.regs[i]
             if not live >> i & 1:

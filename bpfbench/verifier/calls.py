@@ -39,7 +39,7 @@ def enter(w: Walk, state: State, subprog: int, site: int) -> Frame:
     """A new frame on top of the state's (`setup_func_entry`)."""
     if len(state.frames) >= MAX_FRAMES:
         raise w.refuse(f"the call stack of {len(state.frames) + 1} frames is too deep", E2BIG)
-    frame = Frame(site, len(state.frames), subprog)
+    frame = Frame(site, len(state.frames), subprog, w.k.liveness == 0)
     state.frames.append(frame)
     w.scratched = (1 << 11) - 1
     w.scratched_slots = (1 << 64) - 1
@@ -138,6 +138,15 @@ def _enter_callback_once(w: Walk, subprog: int, kind: str) -> None:
 
         enter_callback(kind, caller, callee)
     w.pc = w.subprogs[subprog].start - 1
+    clear_caller_saved(w, caller)
+    if w.log is not None:
+        last = len(w.state.frames) - 1
+        w.log.line("caller:")
+        w.log.line(state_text(w.state, last - 1, w.k.log_gen, True, 0, 0))
+        w.log.line("callee:")
+        w.log.line(state_text(w.state, last, w.k.log_gen, True, 0, 0))
+    for r in range(6):
+        callee.live[r] |= 4         # the helper's own clearing of r0-r5 meets the new function
 
 
 def _push_async(w: Walk, subprog: int) -> None:
@@ -146,7 +155,7 @@ def _push_async(w: Walk, subprog: int) -> None:
     sub.is_async = True
     caller = w.state.frames[-1]
     state = State()
-    frame = Frame(MAIN, 0, subprog)
+    frame = Frame(MAIN, 0, subprog, w.k.liveness == 0)
     state.frames.append(frame)
     state.first = sub.start
     w.scratched = (1 << 11) - 1

@@ -46,8 +46,13 @@ Slot = tuple[int, int, int, int, int]       # code, dst, src, off, imm
 
 
 def slots(raw: bytes) -> list[Slot]:
-    """The wire fields of every slot."""
-    return [(code, regs & 15, regs >> 4, off, imm) for code, regs, off, imm in struct.iter_unpack("<BBhi", raw)]
+    """The wire fields of every slot; equal ones are one tuple."""
+    known: dict[Slot, Slot] = {}
+    found: list[Slot] = []
+    for code, regs, off, imm in struct.iter_unpack("<BBhi", raw):
+        slot = (code, regs & 15, regs >> 4, off, imm)
+        found.append(known.setdefault(slot, slot))
+    return found
 
 
 def find_subprogs(w: Walk, code: list[Slot]) -> None:
@@ -265,9 +270,9 @@ class CfgWalk:
         if not 0 <= target < len(self.code):
             raise w.refuse(f"jump out of range from insn {t} to {target}", EINVAL)
         if edge == BRANCH:
-            w.aux[target].prune_point = True
-            w.aux[target].jmp_point = True
-            w.aux[target].jump_target = True
+            w.note(target).prune_point = True
+            w.note(target).jmp_point = True
+            w.note(target).jump_target = True
         if status[target] == 0:
             status[t] = DISCOVERED | edge
             status[target] = DISCOVERED
@@ -296,9 +301,9 @@ class CfgWalk:
             return self._visit_call(t, src, imm)
         if fn == 0x00:
             return self._visit_goto(t, op, cls, off, imm)
-        w.aux[t].prune_point = True
+        w.note(t).prune_point = True
         if op == 0xE5 and w.k.may_goto:
-            w.aux[t].checkpoint = True
+            w.note(t).checkpoint = True
         if self.push(t, t + 1, FALLTHROUGH, True):
             return True
         return self.push(t, t + off + 1, BRANCH, True)
@@ -314,15 +319,15 @@ class CfgWalk:
             return True
         if w.k.slides:
             if t + 1 < len(self.code):
-                w.aux[t + 1].prune_point = True
+                w.note(t + 1).prune_point = True
             return False
-        aux = w.aux[target]
+        aux = w.note(target)
         aux.prune_point = aux.jmp_point = aux.jump_target = True
         return False
 
     def _visit_call(self, t: int, src: int, imm: int) -> bool:
         w = self.w
-        aux = w.aux[t]
+        aux = w.note(t)
         if src == 0:
             if imm in hp.CALLS_BACK_LATER:
                 aux.prune_point = True
@@ -342,12 +347,12 @@ class CfgWalk:
         w = self.w
         if self.push(t, t + size, FALLTHROUGH):
             return True
-        w.aux[t + size].prune_point = True
-        w.aux[t + size].jmp_point = True
+        w.note(t + size).prune_point = True
+        w.note(t + size).jmp_point = True
         if not local:
             return False
         target = t + self.code[t][4] + 1
-        w.aux[t].prune_point = True
+        w.note(t).prune_point = True
         caller, callee = w.subprogs[w.subprog_at(t)], w.subprogs[w.subprog_at(target)]
         caller.changes_pkt = caller.changes_pkt or callee.changes_pkt
         return self.push(t, target, BRANCH, self.code[t][0] == LDDW)
@@ -431,12 +436,12 @@ def _fastcall_at(w: Walk, code: list[Slot], sub: Subprog, pc: int, lowest: int) 
         if not expected >> stx[2] & 1 or stx[3] != off or ldx[3] != off:
             break
         expected &= ~(1 << stx[2])
-        w.aux[pc - i].fastcall = True
-        w.aux[pc + i].fastcall = True
+        w.note(pc - i).fastcall = True
+        w.note(pc + i).fastcall = True
         i += 1
         off += 8
     if i == 1:
         return
     if fastcall:
-        w.aux[pc].fastcall_spills = i - 1
+        w.note(pc).fastcall_spills = i - 1
     sub.fastcall_off = min(sub.fastcall_off, off)

@@ -151,7 +151,7 @@ class Comparison:
         if old.callback_depth > new.callback_depth:
             return self.no("callback depth")
         k = self.w.k
-        live = self.w.aux[pc].live if k.liveness == 1 and k.live else 0xFFFF
+        live = self.w.live[pc] if k.liveness == 1 and k.live else 0xFFFF
         chain = k.liveness == 0
         for i in range(11):
             if not live >> i & 1:

@@ -55,7 +55,7 @@ def make(w: Walk, reg: RegState, type: str, clone_ref: int = 0) -> None:
         raise w.refuse("", EINVAL)
     destroy_dynptr_slot(w, frame, spi)
     destroy_dynptr_slot(w, frame, spi - 1)
-    id = w.new_id()
+    id = w.new_id() if w.k.dynptr_tracked else 0
     ref = 0
     if ref_counted(type):
         if clone_ref:

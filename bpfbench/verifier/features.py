@@ -76,7 +76,7 @@ class Features:
         self.zero_spills = v >= (6, 8)          # *(u64 *)(fp-8) = 0 saves the number zero
         self.log_gen = 2 if v >= (6, 18) else 1 if v >= (6, 8) else 0
         self.max_stack_states = 64
-        self.imprecise = v >= (6, 2)            # forget precision at checkpoints
+        self.imprecise = v >= (6, 1)            # forget precision at checkpoints (6.2, and the stable releases of 6.1)
         self.retval_precise = v >= (6, 8)
         self.subprog_history = v >= (6, 5)      # precision follows calls
         self.fastcall = v >= (6, 12)

@@ -134,7 +134,7 @@ def _record_map(w: Walk, number: int, call: Call) -> None:
                        "expected map for helper call", EINVAL)
     if m.flags & 0x80 and number in _WRITES_MAP:
         raise w.refuse("write into map forbidden")
-    aux = w.aux[w.pc]
+    aux = w.note(w.pc)
     if aux.map_of_call is None:
         aux.map_of_call = m
     elif aux.map_of_call is not m:
@@ -215,7 +215,7 @@ def _dynptr_argument(w: Walk, call: Call) -> RegState:
 
 def _loop(w: Walk, insn: Instruction, call: Call) -> None:
     frame = w.state.frames[-1]
-    aux = w.aux[w.pc]
+    aux = w.note(w.pc)
     zero_flags = frame.regs[4].is_null
     if aux.loop_inline in (0, 1):
         if zero_flags:

@@ -72,9 +72,9 @@ def add(w: Walk, pc: int, type_id: int) -> None:
         raise w.refuse(f"kernel btf_id {type_id & 0xFFFFFFFF} is not a function", EINVAL)
     func = kfuncs.prototype(btf, type_id)
     w.kfuncs[pc] = func
-    w.aux[pc].kfunc = func.name
+    w.note(pc).kfunc = func.name
     if "iter_next" in func.flags and kfuncs.available(func.name, w.prog.type, w.k.version):
-        w.aux[pc].iter_next = True
+        w.note(pc).iter_next = True
 
 
 # The call -----------------------------------------------------------------------------------------------------------
@@ -439,6 +439,6 @@ def _cast(w: Walk, id: int) -> tuple[int, str, int, int, int]:
 
 def check_eliminated(w: Walk) -> None:
     """A call of nothing that some path reaches is still there when calls are linked, and is refused."""
-    for insn, aux in zip(w.insns, w.aux, strict=True):
-        if insn is not None and insn.kind == ops.CALL_KFUNC and not insn.imm and aux.seen:
+    for insn, seen in zip(w.insns, w.seen, strict=True):
+        if insn is not None and insn.kind == ops.CALL_KFUNC and not insn.imm and seen:
             raise w.refuse("invalid kernel function call not eliminated in verifier pass", EINVAL)

@@ -135,7 +135,7 @@ def remember_kind(w: Walk, kind: int, may_differ: bool) -> None:
     aux = w.aux[w.pc]
     seen = aux.ptr_kind
     if seen == rs.NOT_INIT:
-        aux.ptr_kind = kind
+        w.note(w.pc).ptr_kind = kind
     elif kind != seen and ((kind & rs.BASE) in _STRICT_KINDS or (seen & rs.BASE) in _STRICT_KINDS):
         mixable = (rs.BTF_ID, rs.MEM) if w.k.version >= (6, 17) else (rs.BTF_ID,)
         if may_differ and w.k.version >= (6, 2) and kind & rs.BASE in mixable and seen & rs.BASE in mixable:

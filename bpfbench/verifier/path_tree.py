@@ -91,8 +91,8 @@ class Miss:
 class Path:
     """One explored path; `steps` and `pcs` are (first, last), `forks` the (step, pc, target) it left for later."""
 
-    __slots__ = ("number", "parent", "came_from", "steps", "pcs", "forks", "kept", "misses", "end", "by", "state", "children",
-                 "speculative")
+    __slots__ = ("number", "parent", "came_from", "steps", "pcs", "forks", "kept", "misses", "end", "by", "state",
+                 "children", "speculative")
 
     def __init__(self, number: int, parent: int, came_from: int, step: int, pc: int, speculative: bool) -> None:
         self.number = number

@@ -87,7 +87,7 @@ def loop_key(w: Walk, st: State) -> tuple[int, ...] | None:
     last = len(st.frames) - 1
     for i in range(last + 1):
         pc = st.frame_pc(i)
-        scc = w.aux[pc].scc
+        scc = w.scc[pc]
         if scc:
             return (*sites, -scc)
         if i == last:

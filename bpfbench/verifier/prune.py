@@ -40,7 +40,7 @@ def clean(w: Walk, st: State) -> None:
     live = w.live_stack
     live.ask(w, st)  # type: ignore[attr-defined]
     for number, frame in enumerate(st.frames):
-        regs = w.aux[st.frame_pc(number)].live
+        regs = w.live[st.frame_pc(number)]
         for i in range(10):
             if not regs >> i & 1:
                 frame.regs[i] = UNINIT

@@ -70,7 +70,7 @@ def _refused(w: Walk, insn: Instruction, reason: int, off_is_dst: bool) -> Refus
 
 def _agree(w: Walk, state: int, limit: int) -> bool:
     """All paths must need the same mask at an instruction."""
-    aux = w.aux[w.pc]
+    aux = w.note(w.pc)
     if aux.alu_state and (aux.alu_state != state or aux.alu_limit != limit):
         return False
     aux.alu_state = state

@@ -100,9 +100,9 @@ def write_fixed(w: Walk, frame: Frame, off: int, size: int, value: int) -> None:
     immediate = reg is None and insn.kind == ops.ST
     if not w.bypass_v4 and _needs_barrier(slot, byte, size, reg):
         if w.k.nospec:
-            w.aux[w.pc].nospec_result = True
+            w.note(w.pc).nospec_result = True
         else:
-            w.aux[w.pc].sanitize_spill = True
+            w.note(w.pc).sanitize_spill = True
     destroy_dynptr_slot(w, frame, spi)
     keep_fastcall_contract(w, frame, w.pc, off)
     w.scratched_slots |= 1 << spi
@@ -175,7 +175,7 @@ def _write_data(w: Walk, frame: Frame, spi: int, byte: int, size: int, value: in
                 zero: bool) -> None:
     slot = frame.stack[spi]
     types = bytearray(slot.types)
-    if types[7] in (SPILL, DYN, ITER):
+    if types[7] == SPILL or (types[7] in (DYN, ITER) and w.k.dynptr_tracked):
         for i in range(8):
             types[i] = INVALID if types[i] == INVALID else MISC
     if size == 8 and w.k.liveness == 0:
@@ -403,6 +403,8 @@ def keep_fastcall_contract(w: Walk, frame: Frame, pc: int, off: int) -> None:
         return
     sub.fastcall_off = -32768
     for i in range(sub.start, w.end_of(frame.subprog)):
-        w.aux[i].fastcall_spills = 0
-        w.aux[i].fastcall = False
+        if w.aux[i].fastcall_spills or w.aux[i].fastcall:
+            note = w.note(i)
+            note.fastcall_spills = 0
+            note.fastcall = False
 

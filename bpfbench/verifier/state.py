@@ -93,9 +93,13 @@ class Frame:
     """One function in progress."""
 
     __slots__ = ("regs", "stack", "callsite", "number", "subprog", "in_callback", "in_async", "in_exception",
-                 "ret_min", "ret_max", "callback_depth", "async_entry", "live", "stack_live", "parents", "stack_parents")
+                 "ret_min", "ret_max", "callback_depth", "async_entry", "marked", "live", "stack_live", "parents",
+                 "stack_parents")
 
-    def __init__(self, callsite: int, number: int, subprog: int) -> None:
+    def __init__(self, callsite: int, number: int, subprog: int, marked: bool, like: Frame | None = None) -> None:
+        if like is not None:
+            self._copy(like)
+            return
         self.regs: list[RegState] = [UNINIT] * 10 + [RegState(STACK, ZERO, frame=number)]
         self.stack: list[Slot] = []
         self.callsite = callsite
@@ -108,39 +112,45 @@ class Frame:
         self.ret_max = 0
         self.callback_depth = 0
         self.async_entry = 0
-        # Marks of the liveness by parent chain (liveness.py); unused by kernels that compute it statically.
+        # Marks of the liveness by parent chain (chain.py).  Kernels that compute it statically do not look at them
+        # (`marked` is false), and all copies of a frame share these lists.
+        self.marked = marked
         self.live: list[int] = [0] * 11
         self.stack_live: list[int] = []
         self.parents: list[tuple[Frame, int] | None] = [None] * 11
         self.stack_parents: list[Frame | None] = []
 
     def copy(self) -> Frame:
-        new = Frame(self.callsite, self.number, self.subprog)
-        new.regs = self.regs[:]
-        new.stack = self.stack[:]
-        new.callsite = self.callsite
-        new.number = self.number
-        new.subprog = self.subprog
-        new.in_callback = self.in_callback
-        new.in_async = self.in_async
-        new.in_exception = self.in_exception
-        new.ret_min = self.ret_min
-        new.ret_max = self.ret_max
-        new.callback_depth = self.callback_depth
-        new.async_entry = self.async_entry
-        new.live = self.live[:]
-        new.stack_live = self.stack_live[:]
-        new.parents = self.parents[:]
-        new.stack_parents = self.stack_parents[:]
-        return new
+        return Frame(self.callsite, self.number, self.subprog, self.marked, self)
+
+    def _copy(self, like: Frame) -> None:
+        self.regs = like.regs[:]
+        self.stack = like.stack[:]
+        self.callsite = like.callsite
+        self.number = like.number
+        self.subprog = like.subprog
+        self.in_callback = like.in_callback
+        self.in_async = like.in_async
+        self.in_exception = like.in_exception
+        self.ret_min = like.ret_min
+        self.ret_max = like.ret_max
+        self.callback_depth = like.callback_depth
+        self.async_entry = like.async_entry
+        self.marked = like.marked
+        self.live = like.live[:] if like.marked else like.live
+        self.stack_live = like.stack_live[:] if like.marked else like.stack_live
+        self.parents = like.parents[:] if like.marked else like.parents
+        self.stack_parents = like.stack_parents[:] if like.marked else like.stack_parents
 
     def grow(self, size: int) -> None:
         """Make room for `size` bytes of stack."""
         missing = (size + 7) // 8 - len(self.stack)
         if missing > 0:
             self.stack.extend([EMPTY] * missing)
-            self.stack_live.extend([0] * missing)
-            self.stack_parents.extend([None] * missing)
+            unmarked = len(self.stack) - len(self.stack_live)
+            if unmarked > 0:
+                self.stack_live.extend([0] * unmarked)
+                self.stack_parents.extend([None] * unmarked)
 
 
 @final

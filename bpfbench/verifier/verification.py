@@ -189,7 +189,7 @@ class Verification:
     @property
     def liveness(self) -> list[int]:
         """For each slot the mask of registers live before it."""
-        return [a.live & 0x7FF for a in self.walk.aux]
+        return [mask & 0x7FF for mask in self.walk.live]
 
     def explain(self) -> Explanation:
         """What was refused, what the verifier knew and wanted, the steps that lead there, and what to change."""
@@ -302,16 +302,14 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
     w.insn_text = texts(prog, w.kfuncs) if w.log is not None else []
     if k.scc:
         callbacks = {pc for pc, a in enumerate(w.aux) if a.calls_callback and k.callback_loops}
-        for pc, number in enumerate(components(insns, callbacks)):
-            w.aux[pc].scc = number
+        w.scc = components(insns, callbacks)
     if k.liveness == 1:
-        live = live_registers(insns, checks.call_arguments(w, code), w.postorder)
-        for pc, mask in enumerate(live):
-            w.aux[pc].live = mask
+        w.live = live_registers(insns, checks.call_arguments(w, code), w.postorder)
         _log_live(w)
     if k.fastcall:
         checks.fastcall_patterns(w, code)
-    strange = [insn is not None and (_flawed(insn) or _newer(insn.op.since, k.version)) for insn in insns]
+    newer = {since for since in {insn.op.since for insn in insns if insn is not None} if _newer(since, k.version)}
+    strange = [insn is not None and (_flawed(insn) or insn.op.since in newer) for insn in insns]
     walking[0] = True
     if k.version >= (6, 8):
         walk_main(w, code, strange)
@@ -391,7 +389,6 @@ def _log_live(w: Walk) -> None:
     for pc, insn in enumerate(w.insns):
         if insn is None:
             continue
-        a = w.aux[pc]
-        live = "".join(str(r) if a.live >> r & 1 else "." for r in range(10))
-        scc = f"{a.scc:3d} " if a.scc else "    "
+        live = "".join(str(r) if w.live[pc] >> r & 1 else "." for r in range(10))
+        scc = f"{w.scc[pc]:3d} " if w.scc[pc] else "    "
         w.log.line(f"{scc}{pc:3d}: {live} {w.insn_text[pc]}")

@@ -80,10 +80,10 @@ class Subprog:
 
 @final
 class Aux:
-    """What the walker keeps about each instruction."""
+    """What the walker keeps about an instruction that needs more than the columns of `Walk`; most share `PLAIN`."""
 
-    __slots__ = ("prune_point", "jmp_point", "checkpoint", "calls_callback", "iter_next", "live", "scc", "ptr_kind",
-                 "nospec", "nospec_result", "alu_state", "alu_limit", "fastcall", "fastcall_spills", "seen", "map_key",
+    __slots__ = ("prune_point", "jmp_point", "checkpoint", "calls_callback", "iter_next", "ptr_kind",
+                 "nospec", "nospec_result", "alu_state", "alu_limit", "fastcall", "fastcall_spills", "map_key",
                  "map_of_call", "map_poisoned", "loop_inline", "zext", "sanitize_spill", "ctx_size", "jump_target",
                  "stack_read", "kfunc", "callback")
 
@@ -94,8 +94,6 @@ class Aux:
         self.checkpoint = False
         self.calls_callback = False
         self.iter_next = False
-        self.live = 0xFFFF
-        self.scc = 0
         self.ptr_kind = 0
         self.nospec = False
         self.nospec_result = False
@@ -103,7 +101,6 @@ class Aux:
         self.alu_limit = 0
         self.fastcall = False
         self.fastcall_spills = 0
-        self.seen = False
         self.map_key = -1
         self.map_of_call: MapView | None = None
         self.map_poisoned = False
@@ -114,6 +111,10 @@ class Aux:
         self.stack_read = 0
         self.kfunc = ""
         self.callback = -1              # function that a call is given on every path so far, -2 when paths differ
+
+
+#: Never changed: `Walk.note` gives an instruction an `Aux` of its own.
+PLAIN: Final = Aux()
 
 
 @final
@@ -135,7 +136,8 @@ class Walk:
 
     __slots__ = (
         "prog", "insns", "raw", "k", "gpl", "bpf_capable", "allow_ptr_leaks", "allow_uninit", "bypass_v1", "bypass_v4",
-        "perfmon", "strict_align", "maps", "lddw_map", "subprogs", "aux", "state", "pc", "prev", "pending",
+        "perfmon", "strict_align", "maps", "lddw_map", "subprogs", "aux", "seen", "live", "scc", "state", "pc", "prev",
+        "pending",
         "explored", "explored_count", "free_count", "processed", "jmps", "prev_processed", "prev_jmps", "total_states",
         "peak_states", "max_states_per_insn", "id_gen", "tmp_id_gen", "log", "observer", "lines", "scratched",
         "scratched_slots", "hist_open", "explore_alu_limits", "insn_text", "postorder", "scc_visits", "backedges",
@@ -162,7 +164,10 @@ class Walk:
         self.maps: list[MapView] = []
         self.lddw_map: dict[int, tuple[MapView, int]] = {}
         self.subprogs: list[Subprog] = []
-        self.aux: list[Aux] = [Aux() for _ in range(len(prog.insns))]
+        self.aux: list[Aux] = [PLAIN] * len(prog.insns)
+        self.seen = bytearray(len(prog.insns))               # did a path that can really be taken come here?
+        self.live: list[int] = [0xFFFF] * len(prog.insns)    # registers that matter before it, where that is known
+        self.scc: list[int] = [0] * len(prog.insns)          # number of the loop it is in
         self.state: State = State()
         self.pc = 0
         self.prev = -1
@@ -257,6 +262,13 @@ class Walk:
         """Number of the function that starts there, or -1."""
         i = self.subprog_at(pc)
         return i if self.subprogs[i].start == pc else -1
+
+    def note(self, pc: int) -> Aux:
+        """What is kept about an instruction, to be changed."""
+        found = self.aux[pc]
+        if found is PLAIN:
+            found = self.aux[pc] = Aux()
+        return found
 
     def end_of(self, subprog: int) -> int:
         return self.subprogs[subprog + 1].start if subprog + 1 < len(self.subprogs) else len(self.insns)

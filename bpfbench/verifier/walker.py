@@ -54,7 +54,7 @@ def show_state(w: Walk) -> None:
 
 def start_state(w: Walk, subprog: int) -> State:
     state = State()
-    frame = Frame(MAIN, 0, subprog)
+    frame = Frame(MAIN, 0, subprog, w.k.liveness == 0)
     state.frames.append(frame)
     state.first = w.subprogs[subprog].start
     if subprog == 0:
@@ -97,7 +97,7 @@ def walk_function(w: Walk, subprog: int, code: list[Slot], strange: list[bool]) 
 
 
 def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
-    insns, aux_of, k, log, observer = w.insns, w.aux, w.k, w.log, w.observer
+    insns, aux_of, seen, k, log, observer = w.insns, w.aux, w.seen, w.k, w.log, w.observer
     limit = k.insn_limit
     static = k.liveness == 1
     live = w.live_stack
@@ -134,7 +134,7 @@ def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
             if observer is not None:
                 observer.visit(w.processed, pc, state)
             if not state.speculative:
-                aux.seen = True
+                seen[pc] = 1
             prev = pc
             if state.speculative and aux.nospec:
                 ended = True
@@ -157,10 +157,11 @@ def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
                         raise
                     if static:
                         live.commit()  # type: ignore[attr-defined]
-                    aux.nospec = True
-                    aux.alu_state = 0
+                    note = w.note(pc)
+                    note.nospec = True
+                    note.alu_state = 0
                     ended = True
-                if not ended and state.speculative and aux.nospec_result:
+                if not ended and state.speculative and aux_of[pc].nospec_result:
                     ended = True
         if not ended:
             continue
@@ -214,7 +215,7 @@ def _step(w: Walk, insn: Instruction) -> bool:
         _wide_load(w, insn)
         w.pc += 1
         if not w.state.speculative:
-            w.aux[w.pc].seen = True
+            w.seen[w.pc] = 1
     elif kind == ops.CALL:
         w.jmps += 1
         call_helper(w, insn)

@@ -69,7 +69,7 @@ class PruningLab(Lab):
             x, y = a.regs[r], b.regs[r]
             if x.kind == rs.NOT_INIT and y.kind == rs.NOT_INIT:
                 continue
-            live = walk.aux[0].live >> r & 1
+            live = walk.live[0] >> r & 1
             good = not live or each.register(x, y)
             marks[len(rows)] = "dim" if not live else "ok" if good else "bad"
             rows.append([f"r{r}", shown(x), shown(y), "covered" if good else "not covered",
@@ -121,7 +121,7 @@ def parse(text: str, what: str) -> State:
     if not found.good:
         raise NotebookError(f"the {what} is not in the notation of the log: write R1=scalar(umax=7) fp-8=mmmm????")
     state = State()
-    frame = Frame(MAIN, 0, 0)
+    frame = Frame(MAIN, 0, 0, True)
     for r, reg in found.regs.items():
         if reg.kind == rs.SCALAR and reg.scalar.m:
             reg = reg.with_scalar(bounds.deduce(reg.scalar.copy(), bounds.DEDUCE_618))
@@ -144,7 +144,7 @@ def walk_for(kernel: str, live: str) -> Walk:
         if not word[1:].isdigit() or word[0] not in "rR" or int(word[1:]) > 10:
             raise NotebookError(f"'{word}' is no register; write for example R0 R6")
         mask |= 1 << int(word[1:])
-    walk.aux[0].live = mask
+    walk.live[0] = mask
     return walk
 
 

@@ -96,9 +96,9 @@ def none(prog: Program) -> Hints:
 def from_walk(walk: Walk, edges: set[tuple[int, int]] | None = None) -> Hints:
     """What a finished walk knows; `edges` (pairs of slots that some path took) sharpen the zero extensions."""
     insns: list[Hint] = []
-    for aux in walk.aux:
+    for aux, seen in zip(walk.aux, walk.seen, strict=True):
         hint = Hint()
-        hint.seen = aux.seen
+        hint.seen = bool(seen)
         hint.pointer = _KINDS.get(aux.ptr_kind & rs.BASE, "")
         hint.map = None if aux.map_poisoned else aux.map_of_call
         hint.map_poisoned = aux.map_poisoned
