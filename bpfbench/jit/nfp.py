@@ -24,7 +24,7 @@ from bpfbench.isa.ops import KIND_NAMES
 from bpfbench.jit import nfp_arithmetic, nfp_branches, nfp_calls, nfp_link, nfp_memory
 from bpfbench.jit.code import EPILOGUE, PROLOGUE, Region, Relocation, Span
 from bpfbench.jit.layout import Layout
-from bpfbench.jit.nfp_emit import PACKET_LENGTH, TEMP_A, TEMP_B, Writer, both, set_target
+from bpfbench.jit.nfp_emit import PACKET_LENGTH, TEMP_A, TEMP_B, Writer, b, both, set_target
 from bpfbench.jit.nfp_link import Place
 from bpfbench.jit.partition import Function
 from bpfbench.listing import Listing, Row
@@ -63,9 +63,13 @@ class Generator:
         return NotSupported(f"{what} on target nfp", Where(pc=s.pc))
 
     def zext(self, s: Step, dst: int = -1) -> None:
-        """Clear the upper half, where somebody reads it."""
-        if s.zext and s.wide:
-            self.w.const(both(2 * (s.insn.dst if dst < 0 else dst) + 1), 0)
+        """Clear the upper half, where somebody reads it; or spread the sign of the lower one."""
+        low = 2 * (s.insn.dst if dst < 0 else dst)
+        if s.extend == "sign" and s.wide:
+            self.w.mov("--", b(low))
+            self.w.emit(f"asr[{both(low + 1)}, {b(low)}, >>31]")
+        elif s.zext and s.wide:
+            self.w.const(both(low + 1), 0)
 
     def to(self, pc: int, condition: str, defer: int = 0) -> None:
         """A branch to an instruction of the program."""

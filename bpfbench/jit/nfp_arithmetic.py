@@ -64,9 +64,9 @@ def move(g: Generator, s: Step, wide: bool) -> None:
         return
     if wide and insn.src == 10:
         w.alu(both(d), "gprA_22", "+", w.operand(g.depth))
-    else:
+    elif g.driver or insn.src != insn.dst:
         w.mov(both(d), b(r))
-    if s.wide:
+    if s.wide and (g.driver or insn.src != insn.dst or not wide):
         if wide and insn.src != 10:
             w.mov(both(d + 1), b(r + 1))
         else:
@@ -85,7 +85,7 @@ def wide_constant(g: Generator, s: Step, value: int) -> None:
         w.const(both(d + 1), high)
 
 
-def logic_constant(w: Writer, d: int, op: str, value: int) -> None:
+def logic_constant(w: Writer, d: int, op: str, value: int, driver: bool) -> None:
     """One half; what cannot change it costs nothing."""
     if op == "AND" and value == 0:
         w.const(both(d), 0)
@@ -93,15 +93,27 @@ def logic_constant(w: Writer, d: int, op: str, value: int) -> None:
         w.const(both(d), U32)
     elif op == "XOR" and value == U32:
         w.emit(f"alu[{both(d)}, --, ~B, {b(d)}]")
+    elif op == "AND" and not driver and value > 255 and byte_mask(value):
+        w.field(both(d), byte_mask(value), a(d), clear=True)
     elif value != (U32 if op == "AND" else 0):
         w.alu(both(d), a(d), op, w.operand(value))
+
+
+def byte_mask(value: int) -> int:
+    """The bytes that a mask keeps, as ld_field names them; 0 when it cuts through a byte.
+
+    >>> byte_mask(0xFF00FF00), byte_mask(0x0FFF)
+    (10, 0)
+    """
+    lanes = [value >> 8 * lane & 0xFF for lane in range(4)]
+    return sum(1 << lane for lane, byte in enumerate(lanes) if byte) if all(byte in (0, 0xFF) for byte in lanes) else 0
 
 
 def logic(g: Generator, s: Step, op: str, wide: bool) -> None:
     d, r = 2 * s.insn.dst, 2 * s.insn.src
     for high in range(1 + (wide and s.wide)):
         if s.insn.op.imm:
-            logic_constant(g.w, d + high, op, half(s.insn.imm, bool(high)))
+            logic_constant(g.w, d + high, op, half(s.insn.imm, bool(high)), g.driver)
         else:
             g.w.alu(both(d + high), a(d + high), op, b(r + high))
     if not wide:

@@ -3,6 +3,7 @@
     x < y      alu[--, xL, -, yL]; alu[--, xH, -carry, yH]; bcc       the carry of both words
     x == y     alu[tA, xL, XOR, yL]; alu[tB, xH, XOR, yH]; alu[--, tA, OR, tB]; beq
 
+Where both values are known to fit 32 bits (`Step.low`) the lower words decide, and no sign comes into it.
 Source: `cmp_reg`, `cmp_imm`, `jeq_*`, `jne_*`, `jset_*` of the driver's bpf/jit.c.
 """
 
@@ -29,6 +30,8 @@ ORDER: Final = {
     ops.JSLE: (True,     "bge"),
 }  # fmt: skip
 
+UNSIGNED: Final = {ops.JSGT: ops.JGT, ops.JSGE: ops.JGE, ops.JSLT: ops.JLT, ops.JSLE: ops.JLE}
+
 
 def jump(g: Generator, s: Step) -> None:
     """JMP and JMP32, every condition."""
@@ -47,7 +50,7 @@ def jump(g: Generator, s: Step) -> None:
 
 def order(g: Generator, s: Step, wide: bool) -> None:
     w, insn = g.w, s.insn
-    swap, branch = ORDER[insn.op.fn]
+    swap, branch = ORDER[UNSIGNED.get(insn.op.fn, insn.op.fn) if s.low else insn.op.fn]
     names = ("+", "+carry") if s.negated else ("-", "-carry")
     for high in range(1 + wide):
         if insn.op.imm:

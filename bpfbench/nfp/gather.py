@@ -16,7 +16,7 @@ from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
 from bpfbench.nfp.notes import Device, Note
 from bpfbench.program.program import Program
-from bpfbench.verifier.regstate import BASE, CTX, MAP_VALUE, PACKET, SCALAR, STACK, RegState
+from bpfbench.verifier.regstate import BASE, CTX, MAP_VALUE, PACKET, PACKET_END, PACKET_META, SCALAR, STACK, RegState
 from bpfbench.verifier.rewrite.hints import from_walk
 from bpfbench.verifier.rewrite.subregs import Edges
 from bpfbench.verifier.verification import Verification, verify
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 KERNEL: Final = "linux-6.1"     # the kernel whose driver is meant
 CLASSES: Final = {CTX: "ctx", STACK: "stack", MAP_VALUE: "map_value", PACKET: "packet", SCALAR: "scalar"}
 RANGED: Final = (ops.LSH, ops.RSH, ops.ARSH, ops.MUL, ops.DIV)
+SHORT: Final = (PACKET, PACKET_END, PACKET_META)     # addresses of 32 bits on the card
 U16: Final = 0xFFFF
+U32: Final = 0xFFFFFFFF
 WORD: Final = 4
 SAVED: Final = 32               # bytes of R6-R9
 GUARANTEED: Final = (-48, 46)   # constant deltas for which adjust_head needs no check
@@ -40,6 +42,12 @@ def signed(value: int) -> int:
 def offset(reg: RegState) -> int:
     """The fixed part of a pointer."""
     return reg.off + (signed(reg.scalar.v) if reg.kind & BASE == STACK else 0)
+
+
+def is_short(reg: RegState) -> bool:
+    """Is the upper half 0, whatever the value?"""
+    kind = reg.kind & BASE
+    return reg.kind in SHORT or kind == SCALAR and reg.scalar.umax <= U32
 
 
 class Gatherer(Edges):
@@ -74,6 +82,9 @@ class Gatherer(Edges):
                 note.add_small |= operand.v & ~U16 == 0
         elif insn.kind in (ops.ALU64, ops.ALU32) and insn.op.fn in RANGED:
             self._ranges(insn, note, regs, first)
+        elif insn.kind == ops.JMP:
+            short = is_short(regs[insn.dst]) and (insn.imm >= 0 if insn.op.imm else is_short(regs[insn.src]))
+            note.fits = short and (first or note.fits)
         elif insn.kind == ops.EXIT:
             self.values.setdefault(pc, []).append(regs[0])
         elif insn.kind == ops.CALL:

@@ -26,13 +26,14 @@ class Note:
     `id`             packet pointers: only those with the same number can be compared
     `varies`         stack pointer with several offsets;  `foreign`: it points into a caller's frame
     `src_min` ..     unsigned ranges of the operands
+    `fits`           both operands of a 64-bit comparison have an upper half of 0
     `zext`           a later 64-bit use needs the upper half of this 32-bit result to be 0
     `add_over` `add_small`   the operand of an atomic add may exceed, may fit 16 bits
     `key_off`        stack offset of the key of a map helper;  `data_ptr`: class of the data of an event
     `skip`           why the verifier removed it: "dead", "nop", "never taken", "over dead code" or ""
     """
 
-    __slots__ = ("ptr", "off", "id", "varies", "foreign", "src_min", "src_max", "dst_max", "zext", "add_over",
+    __slots__ = ("ptr", "off", "id", "varies", "foreign", "src_min", "src_max", "dst_max", "fits", "zext", "add_over",
                  "add_small", "key_off", "key_varies", "data_ptr", "skip", "subprog", "delta")  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class Note:
         self.src_min = 0
         self.src_max = U64
         self.dst_max = U64
+        self.fits = False
         self.zext = False
         self.add_over = False
         self.add_small = False
@@ -105,10 +107,11 @@ class Step:
     `cache`     (start, end) of the packet bytes in transfer registers, None when not cached;  `reads` them
     `zext`      a 32-bit result has to clear the upper half;   `wide`  somebody needs the upper half of the result
     `low`       a 64-bit comparison of values that fit 32 bits
+    `extend`    "zero" or "sign": a 32-bit shift that stands for two of 64 bits and fills the upper half with this
     """
 
     __slots__ = ("pc", "insn", "note", "target", "function", "removed", "merged", "negated", "copy", "cache", "reads",
-                 "zext", "wide", "low")  # fmt: skip
+                 "zext", "wide", "low", "extend")  # fmt: skip
 
     def __init__(self, pc: int, insn: Instruction, note: Note) -> None:
         self.pc = pc
@@ -125,6 +128,7 @@ class Step:
         self.zext = True
         self.wide = True
         self.low = False
+        self.extend = ""
 
     @property
     def width(self) -> int:

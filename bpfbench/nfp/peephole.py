@@ -4,8 +4,10 @@
     negate          r1 += -5  ->  r1 -= 5         small constants are operands of eight bits, others need an immed
     mask_after_load r0 = packet[..]; r0 &= 0xff   removed: the load clears what the mask clears
     shift_after_load ..; r0 <<= 32; r0 >>= 32     removed for the same reason
+    extension       r1 <<= 32; r1 >>= 35  ->  w1 >>= 3                     ours: what LLVM makes of unsigned int
+    power_of_two    r1 *= 8  ->  r1 <<= 3         ours: a product takes 4 to 8 instructions
 
-Source: `nfp_bpf_opt_reg_init`, `_neg_add_sub`, `_ld_mask`, `_ld_shift` of the driver's bpf/jit.c.
+Source of the first four: `nfp_bpf_opt_reg_init`, `_neg_add_sub`, `_ld_mask`, `_ld_shift` of the driver's bpf/jit.c.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from bpfbench.isa.ops import OP
 from bpfbench.nfp.notes import Step
 
 INT_MIN: Final = -(1 << 31)
+HALF: Final = 32
 CLASSIC: Final = (ops.LD_ABS, ops.LD_IND)
 MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: -1}
 NEGATABLE: Final = (ops.JGE, ops.JSGE, ops.JLT, ops.JSLT)
@@ -70,3 +73,29 @@ def shift_after_load(steps: list[Step], driver: bool) -> None:
         if left or right:
             one.merge("the load clears the upper half")
             two.merge("the load clears the upper half")
+
+
+def extension(steps: list[Step], driver: bool) -> None:
+    """r <<= 32; r >>= 32 + n is a 32-bit shift by n with the upper half cleared, or filled with the sign."""
+    for one, two in zip(steps, steps[1:]):
+        if driver or one.removed or two.removed or two.target or one.insn.dst != two.insn.dst:
+            continue
+        right = "RSH32_K" if _shifts(two, ops.RSH) else "ARSH32_K" if _shifts(two, ops.ARSH) else ""
+        if right and _shifts(one, ops.LSH) and one.insn.imm == HALF and two.insn.imm >= HALF:
+            one.extend = "zero" if right == "RSH32_K" else "sign"
+            one.insn = Instruction(OP[right], one.insn.dst, imm=two.insn.imm - HALF)
+            two.merge("its predecessor extends the lower half")
+
+
+def _shifts(s: Step, fn: int) -> bool:
+    return s.insn.kind == ops.ALU64 and s.insn.op.fn == fn and s.insn.op.imm
+
+
+def power_of_two(steps: list[Step], driver: bool) -> None:
+    for s in steps:
+        insn = s.insn
+        if driver or s.removed or insn.kind not in (ops.ALU64, ops.ALU32) or insn.op.fn != ops.MUL or not insn.op.imm:
+            continue
+        if insn.imm > 0 and insn.imm & insn.imm - 1 == 0:
+            op = OP["LSH64_K" if insn.kind == ops.ALU64 else "LSH32_K"]
+            s.insn = Instruction(op, insn.dst, insn.src, insn.off, insn.imm.bit_length() - 1)

@@ -103,11 +103,17 @@ def has_32_bit_result(s: Step) -> bool:
 def marks(steps: list[Step], driver: bool) -> None:
     """Upper halves of 32-bit results that the verifier saw nobody read."""
     for s in steps:
-        if s.removed or not has_32_bit_result(s):
+        if s.removed or s.extend or not has_32_bit_result(s):
             continue
         s.zext = s.note.zext
         if not driver:
             s.wide = s.copy.zext if s.copy is not None else s.note.zext
+
+
+def comparisons(steps: list[Step], driver: bool) -> None:
+    """64-bit comparisons of values below 2^32, such as addresses in the packet, look at the lower halves."""
+    for s in steps:
+        s.low = not driver and s.insn.kind == ops.JMP and s.note.fits and not s.negated
 
 
 # ----------------------------------------------------------------------------------------------------------- solution 2
