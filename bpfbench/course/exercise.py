@@ -188,7 +188,7 @@ class Report:
         """One line: the mistake, else what is wrong with the first wrong case, else nothing."""
         if not self.wrong:
             return ""
-        return self.mistake or self.note or self.wrong[0].wrong.splitlines()[0]
+        return self.note or self.mistake or self.wrong[0].wrong.splitlines()[0]
 
     def _first_wrong(self, first: Outcome) -> list[str]:
         lines = [f"probably: {self.mistake}"] if self.mistake else []
