@@ -239,6 +239,8 @@ def left_high_or_zero(w: Writer, d: int, r: int) -> None:
     w.emit(f"alu[{a(SPARE)}, --, ~B, {b(r)}]")
     w.amount_of(a(SPARE))
     w.double(both(d + 1), TEMP_A, TEMP_B, ">>indirect")
+    if r == SPARE:
+        w.mov(a(SPARE), b(SPARE))               # bank B still has the amount that the lower half needs
 
 
 def left_low(w: Writer, d: int, r: int) -> None:
