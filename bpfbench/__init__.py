@@ -107,7 +107,8 @@ def jumptables(path: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("kernel", "isa", "elf", "verifier", "interp", "machine", "execute", "notebook", "jumptable", "program"):
+    if name in ("kernel", "isa", "elf", "verifier", "interp", "machine", "execute", "notebook", "jumptable", "nfp",
+                "program"):  # fmt: skip
         import importlib
 
         return importlib.import_module(f"bpfbench.{name}")

@@ -278,6 +278,24 @@ def compile_notes(
     return NfpCode(kernel, generator, insns, verified)
 
 
+Facts = tuple[list[Note], Device]
+
+
+def facts_of(prog: Program, offload: bool = True) -> Facts:
+    """What our verifier knows about each instruction; NotSupported names what it or the card refuses."""
+    from bpfbench.nfp.gather import gather
+    from bpfbench.nfp.offload import check
+
+    found, watch, device = gather(prog)
+    if offload:
+        check(prog, watch, device, found)
+    return watch.notes, device
+
+
+def compile_from(prog: Program, facts: Facts, kernel: str, without: tuple[str, ...] = ()) -> NfpCode:
+    return compile_notes(prog.insns, facts[0], facts[1], kernel, without, True)
+
+
 def compile_nfp(prog: Program, kernel: str = "linux-6.1", without: tuple[str, ...] = (), offload: bool = True) -> NfpCode:
     """Code for a program, verified on the way.
 
@@ -288,10 +306,4 @@ def compile_nfp(prog: Program, kernel: str = "linux-6.1", without: tuple[str, ..
     >>> compile_nfp(from_assembly("r0 = 2\\nexit")).insns[2].text
     'immed[gprA_0, 0x2], gpr_wrboth'
     """
-    from bpfbench.nfp.gather import gather
-    from bpfbench.nfp.offload import check
-
-    found, watch, device = gather(prog)
-    if offload:
-        check(prog, watch, device, found)
-    return compile_notes(prog.insns, watch.notes, device, kernel, without, True)
+    return compile_from(prog, facts_of(prog, offload), kernel, without)
