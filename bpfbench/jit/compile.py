@@ -130,21 +130,22 @@ def facts_from(
 def live_depths(verification: object) -> list[int]:
     """Stack depths of the functions that rewriting keeps: those that some path entered."""
     subprogs = getattr(getattr(verification, "walk", None), "subprogs", None)
-    aux = getattr(getattr(verification, "walk", None), "aux", None)
-    if subprogs is None or aux is None:
+    seen = getattr(getattr(verification, "walk", None), "seen", None)
+    if subprogs is None or seen is None:
         return list(getattr(getattr(verification, "stats", None), "stack_depths", None) or [])
-    return [s.stack_depth for s in subprogs if s.start < len(aux) and aux[s.start].seen]
+    return [s.stack_depth for s in subprogs if s.start < len(seen) and seen[s.start]]
 
 
 def direct_tail_calls(verification: object, insns: list[Instruction | None]) -> list[int]:
     """Slots of tail calls that the kernel patches.  Rewriting moves instructions but keeps their order."""
     program = getattr(verification, "program", None)
-    aux = getattr(getattr(verification, "walk", None), "aux", None)
-    if program is None or aux is None:
+    walk = getattr(verification, "walk", None)
+    aux, seen = getattr(walk, "aux", None), getattr(walk, "seen", None)
+    if program is None or aux is None or seen is None:
         return []
     flags: list[bool] = []
     for pc, insn in enumerate(program.insns):
-        if is_tail_call(insn) and aux[pc].seen:
+        if is_tail_call(insn) and seen[pc]:
             flags.append(aux[pc].map_key >= 0 and not aux[pc].map_poisoned)
     slots = [pc for pc, insn in enumerate(insns) if is_tail_call(insn)]
     return [pc for pc, flag in zip(slots, flags) if flag] if len(slots) == len(flags) else []
