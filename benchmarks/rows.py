@@ -1,0 +1,99 @@
+"""What a benchmark gives: rows of ratios over sizes, and how to write them down.
+
+    Row("loading", "xdp_firewall.o", "ours / pyelftools", [(21_000, 4.2)])
+
+A value is a ratio of two times taken in turns in one run (a machine that is slow is slow for both), or, where the unit says
+so, a plain figure.  With two sizes or more, `growth` is the exponent p of  time ~ size^p  between the last two.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, final
+
+
+@final
+class Row:
+    """One line: its part, its case, what is measured, (size, value) pairs, and seconds by size where growth is shown."""
+
+    __slots__ = ("part", "case", "unit", "points", "seconds")
+
+    def __init__(self, part: str, case: str, unit: str, points: Sequence[tuple[int, float]],
+                 seconds: Sequence[tuple[int, float]] = ()) -> None:  # fmt: skip
+        self.part = part
+        self.case = case
+        self.unit = unit
+        self.points = [(int(size), float(value)) for size, value in points]
+        self.seconds = [(int(size), float(value)) for size, value in seconds]
+
+    def growth(self) -> float | None:
+        if len(self.seconds) < 2:
+            return None
+        (n, a), (m, b) = self.seconds[-2:]
+        return math.log(b / a) / math.log(m / n) if a > 0 and b > 0 and m != n else None
+
+    def key(self) -> tuple[str, str, str]:
+        return self.part, self.case, self.unit
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def from_json(record: dict[str, Any]) -> Row:
+    return Row(record["part"], record["case"], record["unit"], record["points"], record["seconds"])
+
+
+def seconds(action: Callable[[], object], repeat: int = 3) -> float:
+    """The shortest of `repeat` runs."""
+    best = math.inf
+    for _ in range(repeat):
+        begin = time.perf_counter()
+        action()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def median_ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 5) -> float:
+    """The median of ours over theirs, taken in turns."""
+    found = sorted(seconds(ours, 1) / max(seconds(theirs, 1), 1e-9) for _ in range(rounds))
+    return found[len(found) // 2]
+
+
+def number(value: float) -> str:
+    """Three digits that mean something."""
+    if value == 0 or not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def show(rows: Iterable[Row]) -> None:
+    """Plain text for a terminal."""
+    for row in rows:
+        growth = row.growth()
+        line = "  ".join(f"{size:,}: {number(value)}" for size, value in row.points)
+        print(f"{row.part:18} {row.case:24} {row.unit:38} {line}" + (f"   ~n^{growth:.2f}" if growth is not None else ""))
+
+
+def markdown(rows: Sequence[Row], compiled: Sequence[Row] = ()) -> str:
+    """A table for each part; with `compiled`, values as "uncompiled → compiled"."""
+    other = {row.key(): dict(row.points) for row in compiled}
+    text: list[str] = []
+    for part in dict.fromkeys(row.part for row in rows):
+        mine = [row for row in rows if row.part == part]
+        for unit in dict.fromkeys(row.unit for row in mine):
+            group = [row for row in mine if row.unit == unit]
+            sizes = sorted({size for row in group for size, _ in row.points})
+            grows = any(row.growth() is not None for row in group)
+            named = len(sizes) > 1 or sizes != [1]
+            heads = [f"{part}: {unit}", *(f"{size:,}" if named else "" for size in sizes), *(["growth"] if grows else [])]
+            text += ["", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+            for row in group:
+                found, faster = dict(row.points), other.get(row.key(), {})
+                cells = [number(found[s]) + (f" → {number(faster[s])}" if s in faster else "") if s in found else ""
+                         for s in sizes]  # fmt: skip
+                growth = row.growth()
+                cells += [f"n^{growth:.2f}" if growth is not None else ""] if grows else []
+                text.append("| " + " | ".join([row.case, *cells]) + " |")
+    return "\n".join(text) + "\n"
