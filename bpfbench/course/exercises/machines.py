@@ -18,9 +18,9 @@ from bpfbench.machine.x64 import NAMES64, X64
 from bpfbench.machine.x86 import Form
 
 
-def native(text: str, target: str, kernel: str = "linux-6.12") -> list[str]:
+def native(text: str, target: str, kernel: str = "linux-6.12", fault: str = "") -> list[str]:
     """The code generated for a program, a line per instruction: address, bytes, text."""
-    code = compile_program(program(text), target, kernel)
+    code = compile_program(program(text), target, kernel, fault=fault)
     return [f"{p.addr:4x}  {p.raw.hex():24} {p.row.text(p.operands, code.machine.kinds, p.addr)}" for p in code.placed]
 
 
@@ -212,7 +212,7 @@ U64: Final = (1 << 64) - 1
 def _pieces(answer: Any, value: int) -> list[list[Any]]:
     found = answer(value)
     try:
-        rows = [[str(name), int(part), int(shift)] for name, part, shift in found]
+        rows: list[list[Any]] = [[str(name), int(part), int(shift)] for name, part, shift in found]
     except (TypeError, ValueError):
         raise Failed(f"build returns a list of (name, 16 bits, shift), this is {found!r}"[:200]) from None
     for name, part, shift in rows:

@@ -1,6 +1,6 @@
-'''A machine is a table: `bpfbench/machine/rv64.py` has one row per instruction, written as the manual prints it, highest bit
-first. A run of 0 and 1 is fixed, `rd:5` is an operand of five bits, and `imm[12|10:5]` places bits 12 and 10 to 5 of `imm`
-in this order. The rows of an addition and of a load:
+'''A machine is a table: `bpfbench/machine/rv64.py` has one row per instruction, written as the manual prints it,
+highest bit first. A run of 0 and 1 is fixed, `rd:5` is an operand of five bits, and `imm[12|10:5]` places bits 12 and
+10 to 5 of `imm` in this order. The rows of an addition and of a load:
 
 ```
 "addi"   "imm:12 rs1:5 000 rd:5 0010011"          addi rd, rs1, imm
@@ -18,7 +18,8 @@ every other format, so the immediates are in pieces:
 
 Your rows then take the place of the machine's own while whole programs are compiled for RISC-V.
 
-<details><summary>Hint</summary>Each row has 32 bits. Bit 0 of a distance is nowhere: instructions are at even addresses.
+<details><summary>Hint</summary>Each row has 32 bits. Bit 0 of a distance is nowhere: instructions are at even
+addresses.
 </details>
 '''
 
