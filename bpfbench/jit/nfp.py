@@ -281,14 +281,14 @@ def compile_notes(
 Facts = tuple[list[Note], Device]
 
 
-def facts_of(prog: Program, offload: bool = True) -> Facts:
+def facts_of(prog: Program, kernel: str, offload: bool = True) -> Facts:
     """What our verifier knows about each instruction; NotSupported names what it or the card refuses."""
     from bpfbench.nfp.gather import gather
     from bpfbench.nfp.offload import check
 
     found, watch, device = gather(prog)
     if offload:
-        check(prog, watch, device, found)
+        check(prog, watch, device, found, kernel == OWN)
     return watch.notes, device
 
 
@@ -306,4 +306,4 @@ def compile_nfp(prog: Program, kernel: str = "linux-6.1", without: tuple[str, ..
     >>> compile_nfp(from_assembly("r0 = 2\\nexit")).insns[2].text
     'immed[gprA_0, 0x2], gpr_wrboth'
     """
-    return compile_from(prog, facts_of(prog, offload), kernel, without)
+    return compile_from(prog, facts_of(prog, kernel, offload), kernel, without)

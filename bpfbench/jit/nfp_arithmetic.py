@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from bpfbench.isa import ops
 from bpfbench.jit.nfp_emit import TEMP_A, TEMP_B, U32, Writer, a, b, both
-from bpfbench.jit.nfp_shifts import TEMP, shift
+from bpfbench.jit.nfp_shifts import SPARE, TEMP, shift
 
 if TYPE_CHECKING:
     from bpfbench.jit.nfp import Generator
@@ -50,6 +50,8 @@ def alu(g: Generator, s: Step) -> None:
         multiply(g, s, wide)
     elif fn == ops.DIV:
         divide(g, s, wide)
+    elif fn == ops.MOD and s.insn.op.imm and not g.driver:
+        remainder(g, s, wide)
     else:
         raise g.unsupported(s, f"operation {s.insn.op.id}")
 
@@ -179,8 +181,22 @@ def divide(g: Generator, s: Step, wide: bool) -> None:
     divisor = s.insn.imm & (U32 if not wide or s.insn.imm >= 0 else (1 << 64) - 1) if s.insn.op.imm else s.note.amount
     if divisor is None:
         raise g.unsupported(s, "division by a register that has no single value")
-    divide_constant(g, 2 * s.insn.dst, divisor)
+    divide_constant(g, 2 * s.insn.dst, divisor if wide else divisor & U32)
     if not wide and not g.driver:
+        g.zext(s)
+
+
+def remainder(g: Generator, s: Step, wide: bool) -> None:
+    """What is left of a number below 2^32 after dividing by a constant: n - n / k * k.  The driver has none."""
+    w, d, divisor = g.w, 2 * s.insn.dst, s.insn.imm & U32
+    if divisor & divisor - 1 == 0:
+        logic_constant(w, d, "AND", divisor - 1, False)
+    else:
+        w.mov(both(SPARE), b(d))
+        divide_constant(g, d, divisor)
+        product(w, both(d), "", a(d), w.operand(divisor))
+        w.alu(both(d), a(SPARE), "-", b(d))
+    if not wide:
         g.zext(s)
 
 

@@ -50,19 +50,24 @@ class Refusal:
 class Case:
     """One instruction, and all that is known about it."""
 
-    __slots__ = ("pc", "insn", "note", "watch", "device", "program")
+    __slots__ = ("pc", "insn", "note", "watch", "device", "program", "ours")
 
-    def __init__(self, pc: int, insn: Instruction, watch: Gatherer, device: Device, program: Program) -> None:
+    def __init__(
+        self, pc: int, insn: Instruction, watch: Gatherer, device: Device, program: Program, ours: bool = False
+    ) -> None:
         self.pc = pc
         self.insn = insn
         self.note: Note = watch.notes[pc]
         self.watch = watch
         self.device = device
         self.program = program
+        self.ours = ours
 
 
 def operation(c: Case) -> str:
     k, op = c.insn.kind, c.insn.op
+    if c.ours and k in (ops.ALU64, ops.ALU32) and op.fn == ops.MOD and op.imm:
+        return ""
     if k in (ops.ALU64, ops.ALU32) and op.fn in (ops.MOD, ops.SMOD, ops.SDIV) or k == ops.END and op.fn != ops.BE:
         return f"instruction {op.name} not supported"
     known = (ops.ALU64, ops.ALU32, ops.END, ops.JMP, ops.JMP32, ops.JA, ops.CALL, ops.CALL_LOCAL, ops.EXIT, ops.LDX, ops.ST,
@@ -120,14 +125,17 @@ def atomics(c: Case) -> str:
 
 def arithmetic(c: Case) -> str:
     insn, note = c.insn, c.note
-    if insn.kind not in (ops.ALU64, ops.ALU32) or insn.op.fn not in (ops.MUL, ops.DIV):
+    if insn.kind not in (ops.ALU64, ops.ALU32) or insn.op.fn not in (ops.MUL, ops.DIV, ops.MOD):
         return ""
+    if c.ours and insn.kind == ops.ALU32:           # looks at lower halves only, whatever is above
+        constant = insn.op.fn == ops.MUL or insn.op.imm or note.amount is not None
+        return "" if constant else "divisor is not constant"
     name = "multiplication" if insn.op.fn == ops.MUL else "division"
     if note.dst_max > U32:
         return f"{name}: {'multiplicand' if insn.op.fn == ops.MUL else 'dividend'} is not within 32 bits"
     if not insn.op.imm and note.src_max > U32:
         return f"{name}: {'multiplier' if insn.op.fn == ops.MUL else 'divisor'} is not within 32 bits"
-    if insn.op.imm and insn.imm < 0 and (insn.kind == ops.ALU64 or insn.op.fn == ops.DIV):
+    if insn.op.imm and insn.imm < 0 and (insn.kind == ops.ALU64 or insn.op.fn != ops.MUL):
         return f"{name} by a negative constant"
     if insn.op.fn == ops.DIV and not insn.op.imm and note.amount is None:
         return "divisor is not constant"
@@ -187,7 +195,10 @@ RULES: Final[tuple[tuple[str, Callable[[Case], str], str], ...]] = (
 # fmt: on
 
 
-def refusals(program: Program, watch: Gatherer, device: Device, found: Verification) -> Iterator[Refusal]:
+def refusals(
+    program: Program, watch: Gatherer, device: Device, found: Verification, ours: bool = False
+) -> Iterator[Refusal]:
+    """What breaks a rule; with `ours` only what our own code generator cannot do either."""
     if program.type not in ("xdp", "sched_cls"):
         yield Refusal(0, "type", f"programs of type {program.type} are not offloaded")
         return
@@ -195,7 +206,7 @@ def refusals(program: Program, watch: Gatherer, device: Device, found: Verificat
         insn = program.insns[pc]
         if insn is None:
             continue
-        case = Case(pc, insn, watch, device, program)
+        case = Case(pc, insn, watch, device, program, ours)
         for rule, apply, _ in RULES:
             message = apply(case)
             if message:
@@ -226,7 +237,7 @@ def deepest(program: Program, device: Device) -> int:
     return below(0, 0)
 
 
-def check(program: Program, watch: Gatherer, device: Device, found: Verification) -> None:
+def check(program: Program, watch: Gatherer, device: Device, found: Verification, ours: bool = False) -> None:
     """Raise NotSupported for the first instruction that the card cannot execute."""
-    for refusal in refusals(program, watch, device, found):
+    for refusal in refusals(program, watch, device, found, ours):
         raise NotSupported(f"offload to the NFP: {refusal.message}", Where(pc=refusal.pc))

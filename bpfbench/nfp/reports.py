@@ -169,7 +169,7 @@ def reports(program: Program, kernel: str = OWN, without: tuple[str, ...] = (), 
     """
     from bpfbench.jit.nfp import compile_from, facts_of
 
-    facts = facts_of(program, offload)
+    facts = facts_of(program, kernel, offload)
     chosen = [row for row in PASSES if row[0] not in without and (kernel == OWN or row[2] == BOTH)]
     done: list[str] = []
     last = compile_from(program, facts, kernel, NAMES)

@@ -72,7 +72,7 @@ def arithmetic(s: Step, register: int) -> int:
     if fn == ops.MUL:               # of numbers below 2^16 the product's upper half is the operand's, which is 0
         largest = insn.imm & U32 if insn.op.imm else s.note.src_max
         return RESULT if max(s.note.dst_max, largest) <= U16 and register == insn.dst else NEVER
-    if fn == ops.DIV:               # the quotient's upper half is the dividend's, which is 0
+    if fn in (ops.DIV, ops.MOD):    # the upper half of the quotient or remainder is the dividend's, which is 0
         return RESULT if register == insn.dst else NEVER
     if register != insn.dst and not insn.op.imm:
         return NEVER                # the amount of a shift
