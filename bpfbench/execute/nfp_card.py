@@ -142,7 +142,7 @@ def process(
     c.random = lambda: runtime.random.getrandbits(32)
     local = engine.local
     memory.window = lambda: (local[2], local[2] + (local[0] & LENGTH))
-    firmware.packet = lambda size: packet.load(0, size)
+    firmware.packet = lambda size: memory.read(local[2], size) if size <= local[0] & LENGTH else None
     engine.hooks[DONE] = end
     for number, helper in firmware.helpers().items():
         engine.hooks[HELPERS + number] = helper

@@ -25,7 +25,7 @@ from bpfbench.program.program import Program
 
 def swap_counters(m: Map, words: set[int], memory: Memory) -> None:
     """Turn the counted words of all values of a map, as the host does when entries cross over."""
-    for key in m.keys():
+    for key in m.keys() if words else ():
         address = m.lookup(key)
         memory.write(address, swapped(memory.read(address, m.value_size), words))
 

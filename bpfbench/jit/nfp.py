@@ -286,7 +286,7 @@ def facts_of(prog: Program, kernel: str, offload: bool = True) -> Facts:
     from bpfbench.nfp.gather import gather
     from bpfbench.nfp.offload import check
 
-    found, watch, device = gather(prog)
+    found, watch, device = gather(prog, exact=kernel == OWN)
     if offload:
         check(prog, watch, device, found, kernel == OWN)
     return watch.notes, device

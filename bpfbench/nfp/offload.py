@@ -15,6 +15,7 @@ from bpfbench.errors import NotSupported, Where
 from bpfbench.isa import ops
 from bpfbench.isa.helpers import helper_name
 from bpfbench.isa.insn import Instruction
+from bpfbench.nfp.cells import conflicts
 from bpfbench.nfp.gather import Gatherer
 from bpfbench.nfp.notes import Device, Note
 from bpfbench.program.program import Program
@@ -91,7 +92,7 @@ def pointer(c: Case) -> str:
             return "variable pointer to the stack"
         if len({(reg.off + reg.scalar.v) & 3 for reg in values}) > 1:
             return "stack pointer changes alignment between paths"
-    if c.note.ptr == "map_value" and c.insn.kind != ops.ATOMIC and any(reg.scalar.m for reg in c.watch.values[c.pc]):
+    if c.note.ptr == "map_value" and any(reg.scalar.m for reg in c.watch.values[c.pc]):
         return "variable offset into a map value"
     return ""
 
@@ -212,6 +213,8 @@ def refusals(
             if message:
                 yield Refusal(pc, rule, message)
                 break
+    for pc, message in conflicts(program, watch):
+        yield Refusal(pc, "map_use", message)
     depth = deepest(program, device)
     if depth > STACK_LIMIT:
         yield Refusal(0, "stack", f"stack of {depth} bytes over the deepest chain of calls, the card has {STACK_LIMIT}")
