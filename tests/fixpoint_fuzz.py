@@ -4,7 +4,8 @@
 
 Three kinds of programs, by seed: those of `bpfbench.generate`, the same with some fields changed (tests/verifier_fuzz.py),
 and `pointed` ones made here, which compute an offset in some way, limit it in some way that may be one off, and then
-use it on a map value, the packet or the stack, in straight lines, joins and loops.
+use it on a map value, the packet or the stack, in straight lines, joins and loops; or relate two numbers, so that one
+side of a comparison is impossible, or is not.
 
 Each accepted program runs in the interpreter on random packets and maps.  A run must not trap, and whenever it enters a
 block, one of the block's states must allow the registers: numbers in their ranges, pointers at their offsets, equal
@@ -80,11 +81,15 @@ class Pointed:
                  "*(u64 *)(r10 -8) = 0", "*(u64 *)(r10 -16) = 0", "*(u64 *)(r10 -24) = 0")
         self.source("r7")
         for _ in range(rng.randrange(1, 4)):
-            rng.choice((self.arithmetic, self.limit, self.branch, self.spill, self.source9, self.mix))()
-        rng.choice((self.value, self.packet, self.stack, self.loop, self.loop, self.packet_loop, self.two, self.call))(size)
+            rng.choice((self.arithmetic, self.limit, self.branch, self.spill, self.source9, self.mix, self.either,
+                        self.relate))()
+        rng.choice((self.value, self.packet, self.stack, self.loop, self.loop, self.packet_loop, self.two, self.call,
+                    self.never))(size)
         if rng.random() < 0.4:
             rng.choice((self.value, self.packet, self.stack, self.loop))(size)
         self.add("out:", "r0 = 1", "exit")
+        if any("goto bad" in line for line in self.lines):
+            self.add("bad:", "r1 = 0", "r0 = *(u8 *)(r1 +0)", "exit")
         if any("pc_sub" in line for line in self.lines):
             self.lines = [line.replace("call pc_sub", "call sub") for line in self.lines]
             self.add("sub:", "r0 = r1", f"if r0 > {self.n()} goto subz", "exit", "subz:", f"r0 = {abs(self.n())}", "exit")
@@ -169,6 +174,37 @@ class Pointed:
             (f"if r9 > {self.n()} goto out", "if r7 >= r9 goto out"),
             ("r7 = -r7",), ("r7 = bswap16 r7",) if self.rng.random() < 0.3 else ("r7 = be16 r7",),
         )))
+
+    def either(self) -> None:
+        """One way a constant, the other way something else; the ways meet."""
+        other, end = self.label(), self.label()
+        r, q = self.rng.choice((("r7", "r9"), ("r9", "r7")))
+        self.add(f"if {q} {self.pick('&', '>', 's<', '==')} {self.n()} goto {other}", f"{r} = {self.n()}")
+        if self.rng.random() < 0.5:
+            self.add(f"{q} = {self.n()}")
+        self.add(f"goto {end}", f"{other}:", self.rng.choice((f"{r} = {q}", f"{r} += {self.n()}", f"{r} = -{r}",
+                                                              f"if {r} > {q} goto out")), f"{end}:")
+
+    def relate(self) -> None:
+        """Differences between the two numbers."""
+        self.add(*self.rng.choice((
+            (f"if r7 {self.pick('>', '>=', '<', '<=', 's>', 's<=')} r9 goto out",),
+            (f"if r9 {self.pick('>', '>=', '<', '<=', 's>', 's<=')} r7 goto out",),
+            ("r8 = r7", f"r7 += {self.n()}", f"if r8 {self.pick('>', '<', '==')} r9 goto out"),
+            ("r8 = r9", f"r8 += {self.n()}", f"if r7 {self.pick('>', '<=')} r8 goto out"),
+            ("if r7 == r9 goto out",), ("r9 = r7",), ("r9 -= r7",), ("r7 += r9",),
+        )))
+
+    def never(self, size: int) -> None:
+        """A comparison whose one side should be impossible after another; the access there is wrong in any case."""
+        done = self.label()
+        r, q = self.rng.choice((("r7", "r9"), ("r9", "r7")))
+        op, against = self.rng.choice(((">", ">"), (">", "=="), (">=", ">="), ("<", "<"), ("<=", "<"), ("!=", "!="),
+                                       ("s>", "s>"), ("s<", "s<"), ("s>=", ">"), (">", "s>")))
+        self.add(f"if {r} {op} {q} goto {done}")
+        for _ in range(self.rng.randrange(3)):
+            self.rng.choice((self.either, self.relate, self.spill, self.arithmetic))()
+        self.add(f"if {r} {against} {q} goto bad", f"{done}:")
 
     def access(self, base: str, most: int) -> None:
         size, kind = self.rng.choice(((1, "u8"), (2, "u16"), (4, "u32"), (8, "u64")))
