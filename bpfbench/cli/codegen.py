@@ -23,6 +23,10 @@ def add(commands: Any) -> None:
     jit.add_argument("--kernel", default=DEFAULT)
     jit.add_argument("--option", action="append", default=[], metavar="NAME[=on|off]",
                      help="a processor feature or kernel option of the target, e.g. ibt=on")  # fmt: skip
+    jit.add_argument("--without", action="append", default=[], metavar="PASS",
+                     help="target nfp: leave out a pass; may be given again")  # fmt: skip
+    jit.add_argument("--passes", action="store_true",
+                     help="target nfp: what each pass saved and why it was legal; with --json each change")  # fmt: skip
     jit.add_argument("-o", dest="output", metavar="FILE", help="write the image")
     jit.set_defaults(run=jit_files)
 
@@ -46,6 +50,10 @@ def jit_files(args: argparse.Namespace) -> int:
     from bpfbench.jit import jit_record
 
     changes = _options(args)
+    if (args.passes or args.without) and args.target != "nfp":
+        raise UsageError(f"--passes and --without are about target nfp; target {args.target} has no such passes")
+    if args.batch and (args.passes or args.without):
+        raise UsageError("--passes and --without are for files, not for --batch")
     if args.batch:
         from bpfbench.cli.many import batch
 
@@ -55,6 +63,10 @@ def jit_files(args: argparse.Namespace) -> int:
     if args.output and len(found) > 1:
         found = [one_program(args)]
     for prog in found:
+        if args.passes:
+            report = bb.nfp.reports(prog, args.kernel, tuple(args.without))
+            print(json.dumps(report.to_json()) if args.json else report)
+            continue
         code = _compile(prog, args, changes)
         if args.output:
             Path(args.output).write_bytes(code.bytes)
@@ -77,7 +89,9 @@ def row(code: Any) -> dict[str, Any]:
 
 
 def _compile(prog: Program, args: argparse.Namespace, changes: dict[str, bool]) -> Any:
-    options = {"features": changes} if changes else {}
+    options: dict[str, Any] = {"features": changes} if changes else {}
+    if args.without:
+        options["without"] = tuple(args.without)
     return bb.jit(prog, args.target, args.kernel, **options)
 
 

@@ -32,7 +32,7 @@ PRIVATE_STACK_TYPES = ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
 def compile_program(
     prog: Program, target: str = "x86_64", kernel: str = "linux-6.18", verification: object = None,
     facts: Facts | None = None, features: dict[str, bool] | None = None, rewritten: bool = False,
-    addresses: dict[str, int] | None = None, fault: str = "",
+    addresses: dict[str, int] | None = None, fault: str = "", without: tuple[str, ...] = (),
 ) -> Code:  # fmt: skip
     """Native code for `prog` as the JIT of `kernel` on `target` emits it.
 
@@ -42,6 +42,7 @@ def compile_program(
     `rewritten`     the program has been through the kernel's rewriting (helper numbers are call offsets)
     `addresses`     addresses of kernel symbols, where the code's form depends on them
     `fault`         compile as before the fix of a published bug (`history.py`); never the right code
+    `without`       target nfp: names of passes that are left out (nfp/passes.py)
     Raises JitError or NotSupported naming the instruction.
 
     >>> from bpfbench.program.program import from_assembly
@@ -49,14 +50,18 @@ def compile_program(
     '0f 1f 44 00 00 0f 1f 00 55 48 89 e5 b8 02 00 00 00 c9 c3'
     """
     if target_name(target) == NFP:
-        return for_the_card(prog, kernel, fault, features)
+        return for_the_card(prog, kernel, fault, features, without)
+    if without:
+        raise UsageError(f"target {target} has no passes that can be left out")
     return compile_insns(
         prog.insns, target, kernel, verification, facts, features, rewritten, addresses, dict(prog.symbols), prog.type,
         fault,
     )  # fmt: skip
 
 
-def for_the_card(prog: Program, kernel: str, fault: str = "", features: dict[str, bool] | None = None) -> Code:
+def for_the_card(
+    prog: Program, kernel: str, fault: str = "", features: dict[str, bool] | None = None, without: tuple[str, ...] = ()
+) -> Code:
     """Code for the NFP, which has a generator of its own; its `NfpCode` answers what a `Code` answers."""
     from bpfbench.jit.nfp import OWN, compile_nfp
 
@@ -64,7 +69,21 @@ def for_the_card(prog: Program, kernel: str, fault: str = "", features: dict[str
         profile(kernel)
     if fault or features:
         raise UsageError("target nfp has no features and no published faults to choose")
-    return cast(Code, compile_nfp(prog, kernel))
+    return cast(Code, compile_nfp(prog, kernel, without))
+
+
+def recorded_for_the_card(record: Mapping[str, Any], prog: Program, kernel: str) -> Code:
+    """The same from a recording of the driver, with what it says of each instruction, the card and its maps."""
+    from bpfbench.jit.nfp import compile_notes
+    from bpfbench.nfp.notes import device_from, notes_from
+
+    try:
+        notes, device = notes_from(record["annotations"]), device_from(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"the recording's 'annotations' or 'config' is not as it should be: {error}") from None
+    if len(notes) != len(prog.insns):
+        raise UsageError(f"{len(notes)} annotations for {len(prog.insns)} slots")
+    return cast(Code, compile_notes(prog.insns, notes, device, kernel))
 
 
 def compile_insns(
@@ -203,7 +222,8 @@ def jit_record(
     prog = Program.from_json({"prog_type": RECORDED_TYPE, **record} if "xlated" in record else record)
     text = record.get("xlated")
     if target_name(target) == NFP:
-        return for_the_card(prog, kernel, "", features)
+        return recorded_for_the_card(record, prog, kernel) if "annotations" in record else for_the_card(
+            prog, kernel, "", features)  # fmt: skip
     if text is None:
         return compile_program(prog, target, kernel, verify(prog, kernel=kernel) if verify else None, features=features)
     try:

@@ -181,7 +181,7 @@ def notes_from(rows: Iterable[Mapping[str, Any]]) -> list[Note]:
 def device_from(record: Mapping[str, Any]) -> Device:
     """The device of a recording."""
     config = record["config"]
-    device = Device(record["prog_type"] == 6, config["stack_depths"], config["needs_reg_push"])
+    device = Device(record["prog_type"] in (6, "xdp"), config["stack_depths"], config["needs_reg_push"])
     head = config["adjust_head"]
     device.head_min, device.head_max = head["off_min"], head["off_max"]
     site = head["single_site"]

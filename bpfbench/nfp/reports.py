@@ -20,7 +20,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, final
 
 from bpfbench.isa.text import format_insn
-from bpfbench.nfp.passes import BOTH, NAMES, PASSES
+from bpfbench.nfp.passes import BOTH, NAMES, PASSES, check_names
+from bpfbench.profiles import profile
 from bpfbench.program.program import Program
 
 if TYPE_CHECKING:
@@ -169,6 +170,9 @@ def reports(program: Program, kernel: str = OWN, without: tuple[str, ...] = (), 
     """
     from bpfbench.jit.nfp import compile_from, facts_of
 
+    check_names(without)
+    if kernel != OWN:
+        profile(kernel)
     facts = facts_of(program, kernel, offload)
     chosen = [row for row in PASSES if row[0] not in without and (kernel == OWN or row[2] == BOTH)]
     done: list[str] = []

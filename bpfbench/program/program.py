@@ -248,7 +248,7 @@ class Program:
         if len(raw) // SLOT > MAX_SLOTS:
             raise ProgramError(f"'insns' has {len(raw) // SLOT} slots; the limit is {MAX_SLOTS}", where)
         program = Program(
-            decode(raw, strict=False), fields.text("prog_type", "xdp"), fields.text("name", "prog"),
+            decode(raw, strict=False), fields.prog_type("prog_type", "xdp"), fields.text("name", "prog"),
             fields.text("license", "GPL"), [MapSpec.from_json(m, where) for m in fields.list("maps")],
             fields.number("expected_attach_type", 0),
         )  # fmt: skip
@@ -280,6 +280,13 @@ class _Fields:
 
     def optional(self, key: str) -> object:
         return self.record.get(key)
+
+    def prog_type(self, key: str, default: str) -> str:
+        """A name of `PROG_TYPES`, or its number."""
+        number = self.record.get(key)
+        if isinstance(number, int) and not isinstance(number, bool) and 0 < number < len(PROG_TYPES):
+            return PROG_TYPES[number]
+        return self.text(key, default)
 
     def text(self, key: str, default: str | None = None) -> str:
         value = self.record.get(key, default)
