@@ -46,8 +46,10 @@ async ([code, css, trace]) => {
   const state = {trace, step: 0}, heard = {};
   const model = {get: (k) => state[k], set: (k, v) => { state[k] = v; }, save_changes() {}, on: (n, f) => { heard[n] = f; },
     send: async ({want}) => heard["msg:custom"](JSON.parse(await window.chunk(want)))};
+  const begin = performance.now();
   await widget.render({model, el: document.getElementById("tm")});
   await new Promise(requestAnimationFrame);
+  return (performance.now() - begin) / 1000;
 }
 """
 FRAMES: Final = """
@@ -136,7 +138,7 @@ def _notebook(widget: TimeMachine, page: Any) -> float:
     """Seconds in the browser until the first step is drawn."""
     ends[0] = lambda number: json.dumps({"chunk": number, "changes": widget._steps.chunk(number)})
     page.goto("about:blank")
-    return timed(lambda: page.evaluate(HOST, [static("time_machine.js"), static("bpfbench.css"), widget.trace]))[0]
+    return float(page.evaluate(HOST, [static("time_machine.js"), static("bpfbench.css"), widget.trace]))
 
 
 def _file(file: Path, page: Any, wanted: str) -> float:

@@ -65,8 +65,8 @@ def details(summary: str, body: str, opened: bool = False) -> str:
 
 
 def fragment(body: str) -> str:
-    """A fragment that brings its own style, for a notebook output."""
-    return f'<style>{static("bpfbench.css")}</style><div class="bb">{body}</div>'
+    """A fragment that brings its own style and script, for a notebook output."""
+    return f'<style>{static("bpfbench.css")}</style><div class="bb">{body}</div><script>{static("link.js")}</script>'
 
 
 def page(title: str, body: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from bpfbench.errors import BpfbenchError
 from bpfbench.notebook import views
 from bpfbench.notebook.html import esc, page, section
+from bpfbench.notebook.native import side_by_side
 from bpfbench.notebook.widgets import module, static_time_machine
 from bpfbench.profiles import DEFAULT
 from bpfbench.program.program import Program
@@ -80,4 +81,4 @@ def native(prog: Program) -> str:
             codes.append(compile_program(prog, target=target))
         except BpfbenchError as error:
             reasons.append(f'<p class="dim">{esc(target)}: {esc(error)}</p>')
-    return (views.native(prog, codes) if codes else "") + "".join(reasons)
+    return (side_by_side(prog, codes) if codes else "") + "".join(reasons)

@@ -93,50 +93,6 @@ def log(v: Any, prog: Program, most: int = 1500) -> str:
     return table(["verifier log"], rows, f"verifier log of {prog.name}")
 
 
-def native(prog: Program, codes: list[Any]) -> str:
-    """Native code of several targets side by side, one row group per eBPF instruction."""
-    heads = ["pc", "eBPF", *(f"{c.target} ({len(c.bytes)} bytes)" for c in codes)]
-    columns: list[dict[int, list[str]]] = []
-    for code in codes:
-        by_pc: dict[int, list[str]] = {}
-        for native_row in code.insns:
-            by_pc.setdefault(native_row.owner, []).append(f"{native_row.addr:4x}  {native_row.text}")
-        columns.append(by_pc)
-    rows = [row(["", "prologue", *("\n".join(c.get(-1, [])) for c in columns)], kind="src")]
-    for pc, insn in enumerate(prog.insns):
-        if insn is not None:
-            cells = [pc, format_insn(insn), *("\n".join(c.get(pc, [])) for c in columns)]
-            rows.append(row(cells, prog.name, pc))
-    rows.append(row(["", "epilogue", *("\n".join(c.get(-2, [])) for c in columns)], kind="src"))
-    return table(heads, rows, f"native code of {prog.name}")
-
-
-def native_diff(first: Any, second: Any) -> str:
-    """Two listings of one program (targets, kernels, options): native code per instruction, differences marked."""
-    columns = []
-    for code in (first, second):
-        by_pc: dict[int, list[str]] = {}
-        for native_row in code.insns:
-            by_pc.setdefault(native_row.owner, []).append(native_row.text)
-        columns.append(by_pc)
-    rows, differ = [], 0
-    owners = sorted(set(columns[0]) | set(columns[1]), key=lambda pc: (pc == -2, pc))
-    for pc in owners:
-        left, right = columns[0].get(pc, []), columns[1].get(pc, [])
-        differ += left != right
-        name = {-1: "prologue", -2: "epilogue"}.get(pc, str(pc))
-        rows.append(row([name, "\n".join(left), "\n".join(right)], kind="now" if left != right else ""))
-    sizes = [f"{c.target}, {c.kernel} ({len(c.bytes)} bytes)" for c in (first, second)]
-    return f"<p>{differ} of {len(owners)} groups differ.</p>" + table(["pc", *sizes], rows, "two listings")
-
-
-def fields(code: Any, pc: int) -> str:
-    """Bytes of the native instructions that one eBPF instruction became, in hexadecimal and binary."""
-    rows = (row([f"{r.addr:x}", r.bytes.hex(" "), " ".join(f"{b:08b}" for b in r.bytes), r.text, r.note])
-            for r in code.insns if r.owner == pc)
-    return table(["addr", "bytes", "bits", code.target, "note"], rows, f"encoding of instruction {pc}")
-
-
 def runs(heads: list[str], results: list[list[str]]) -> str:
     """Packets against engines."""
     return table(heads, (row(r) for r in results), "runs")

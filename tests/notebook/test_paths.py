@@ -9,7 +9,7 @@ import pytest
 
 import bpfbench as bb
 from bpfbench.errors import NotebookError, VerifierError
-from bpfbench.notebook import paths, plots, views
+from bpfbench.notebook import native, paths, plots
 from bpfbench.notebook.labs import dfs_lab
 from bpfbench.verifier.path_tree import PRUNED, REFUSED, path_tree
 from bpfbench.verifier.verification import Verification
@@ -87,10 +87,24 @@ def test_plots_show_what_was_found() -> None:
 
 def test_two_listings_are_compared_group_by_group() -> None:
     prog = bb.assemble("r0 = 0\nr0 += 7\nexit", type="xdp")
-    same = views.native_diff(bb.jit(prog, "x86_64"), bb.jit(prog, "x86_64"))
-    other = views.native_diff(bb.jit(prog, "x86_64"), bb.jit(prog, "aarch64"))
-    assert same.startswith("<p>0 of") and not other.startswith("<p>0 of")
-    assert "bits" in views.fields(bb.jit(prog, "x86_64"), 1)
+    same = native.native_diff(bb.jit(prog, "x86_64"), bb.jit(prog, "x86_64"))
+    other = native.native_diff(bb.jit(prog, "x86_64"), bb.jit(prog, "aarch64"))
+    assert ": 0 of 4 groups differ" in repr(same) and ": 0 of" not in repr(other)
+
+
+def test_native_instructions_know_their_fields() -> None:
+    code = bb.jit(bb.assemble("r0 = 2\nexit"), "riscv64")
+    said = native.fields(code.placed[-1])
+    assert said.startswith("jalr") or "7..0" not in said
+    for placed in code.placed:                                  # the fields, put together, are the instruction
+        parts = native.fields(placed).split(": ", 1)[1].split("; ")
+        bits = "".join(part.rsplit("=", 1)[-1].split(" ")[-1] for part in parts)
+        assert int(bits, 2) == int.from_bytes(placed.raw, "little") and len(bits) == 8 * len(placed.raw)
+
+
+def test_the_nfp_pass_by_pass() -> None:
+    shown = native.nfp_passes(bb.assemble("r2 = *(u32 *)(r1 + 0)\nr2 += -8\nr0 = 2\nexit"))
+    assert "-> " in repr(shown) and "negate: 1 changed, 2 saved" in shown.html
 
 
 def test_the_walk_of_the_laboratory_ends_with_everything_explored() -> None:
