@@ -30,7 +30,7 @@ from bpfbench.course import sandbox
 from bpfbench.course.exercise import attempted
 from bpfbench.course.plug import seal
 
-WARM = ("verifier", "program", "isa", "machine", "jit", "interp", "elf", "fixpoint", "jumptable")
+WARM = ("verifier", "program", "isa", "machine", "jit", "interp", "elf", "fixpoint", "jumptable", "nfp")
 
 
 def main() -> int:

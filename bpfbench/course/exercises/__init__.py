@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bpfbench.course.exercise import Exercise
 
 AREAS: Final = ("ranges", "flow", "graphs", "liveness", "walk", "precision",
-                "memory", "programs", "rewriting", "machines", "targets", "binaries")
+                "memory", "programs", "rewriting", "machines", "targets", "offload", "binaries")
 _found: dict[str, Exercise] = {}
 
 
