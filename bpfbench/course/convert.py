@@ -26,8 +26,8 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 HIDE, SHOW = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A notebook of format 4 as JSON; CourseError says what is wrong with the file."""
+def read_bytes(path: Path) -> bytes:
+    """A file that somebody handed in; CourseError for links, pipes, folders and what is too large."""
     where = Where(file=str(path))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -35,13 +35,21 @@ def read(path: Path) -> dict[str, Any]:
         raise CourseError("there is no such notebook", where) from None
     except OSError as error:
         raise CourseError(f"cannot be read: {error.strerror}", where) from None
-    with os.fdopen(fd, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise CourseError("not a file", where)
         if status.st_size > LARGEST:
             raise CourseError(f"larger than {LARGEST >> 20} MiB", where)
-        raw = file.read(LARGEST + 1)
+        return b"".join(iter(lambda: os.read(fd, 1 << 20), b""))
+    finally:
+        os.close(fd)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A notebook of format 4 as JSON; CourseError says what is wrong with the file."""
+    where = Where(file=str(path))
+    raw = read_bytes(path)
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError):

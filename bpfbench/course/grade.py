@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, final
 
 from bpfbench.course import judge
-from bpfbench.course.convert import LARGEST, Master, instructor_notebooks
+from bpfbench.course.convert import Master, instructor_notebooks, read_bytes
 from bpfbench.course.exercise import number
 from bpfbench.course.exercises import all_exercises
 from bpfbench.course.sandbox import Limits
@@ -89,10 +89,9 @@ class Job:
         self.result = out / "results" / student / f"{master.stem}.json"
         settings = [VERSION, master.digest, limits.seconds, limits.memory]
         try:
-            with open(path, "rb") as file:
-                content = file.read(LARGEST + 1)
-        except OSError:
-            content = b""
+            content = read_bytes(path)
+        except CourseError as error:
+            content = error.message.encode()
         self.digest = hashlib.sha256(json.dumps(settings).encode() + content).hexdigest()
 
     def done(self) -> dict[str, Any] | None:

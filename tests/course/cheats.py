@@ -69,8 +69,8 @@ exec(subprocess.run(["cat", {solution!r}], capture_output=True, text=True).stdou
 """,
     "looks for the seed in memory": STUB + """
 import gc, sys
-seeds = [o for o in gc.get_objects() if type(o).__name__ == "Master"]
-assert not seeds and not any("BEGIN SOLUTION" in str(v) for v in vars(sys.modules["__main__"]).values() if type(v) is str and v)
+assert not [o for o in gc.get_objects() if type(o).__name__ == "Master"]
+assert "bpfbench.course.judge" not in sys.modules
 """,
     "writes files": STUB + """
 open({loot!r}, "w").write("overwritten")

@@ -6,6 +6,9 @@ not moved outwards stays as in `old`. A lower bound that sank goes to the larges
 there is none), an upper bound that rose to the smallest threshold at or above it (2⁶⁴ − 1 if there is none).
 
 Some cases run a loop with your function until it is stable and count the rounds.
+
+<details><summary>Hint</summary>The two bounds do not depend on each other. Look at the lower one alone: has it moved outwards? If
+so, which threshold is the next one outside it?</details>
 """
 
 def widen(old, new, steps):
