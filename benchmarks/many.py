@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import Row, median_ratio, show  # type: ignore[import-not-found]
 
 DATASETS = Path(__file__).resolve().parent.parent / "datasets"
-TIMES = 8                               # each program is asked so often
+TIMES = 4                               # each program is asked so often
 
 
 def measure() -> list[Row]:
@@ -34,7 +34,7 @@ def measure() -> list[Row]:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 bpfbench([*call])
 
-        some = [str(path) for path in objects[:24]]
+        some = [str(path) for path in objects[:12]]
         cases = {f"verify --batch, {len(programs) * TIMES} programs": ["verify", "--batch", str(lines)],
                  f"report, {len(some)} objects": ["report", *some, "-o", folder]}  # fmt: skip
         return [Row("many programs", name, f"{cores()} processes / one", [(1, median_ratio(

@@ -77,23 +77,42 @@ def show(rows: Iterable[Row]) -> None:
 
 
 def markdown(rows: Sequence[Row], compiled: Sequence[Row] = ()) -> str:
-    """A table for each part; with `compiled`, values as "uncompiled → compiled"."""
-    other = {row.key(): dict(row.points) for row in compiled}
+    """Tables by part: a column for each unit, or for each size where there are several.
+
+    With `compiled`, values read "uncompiled → compiled".
+    """
+    faster = {row.key(): dict(row.points) for row in compiled}
+
+    def cell(row: Row | None, size: int) -> str:
+        found = dict(row.points) if row is not None else {}
+        if row is None or size not in found:
+            return ""
+        other = faster.get(row.key(), {}).get(size)
+        return number(found[size]) + (f" → {number(other)}" if other is not None else "")
+
     text: list[str] = []
     for part in dict.fromkeys(row.part for row in rows):
         mine = [row for row in rows if row.part == part]
-        for unit in dict.fromkeys(row.unit for row in mine):
-            group = [row for row in mine if row.unit == unit]
+        single = [row for row in mine if len(row.points) == 1]
+        if single:
+            units = list(dict.fromkeys(row.unit for row in single))
+            by_case = {(row.case, row.unit): row for row in single}
+            lines = [[case, *(cell(by_case.get((case, u)), by_case[case, u].points[0][0] if (case, u) in by_case else 0)
+                              for u in units)] for case in dict.fromkeys(row.case for row in single)]  # fmt: skip
+            text += _table([part, *units], lines, [row.growth() for row in single if row.unit == units[0]])
+        several = [row for row in mine if len(row.points) > 1]
+        for unit in dict.fromkeys(row.unit for row in several):
+            group = [row for row in several if row.unit == unit]
             sizes = sorted({size for row in group for size, _ in row.points})
-            grows = any(row.growth() is not None for row in group)
-            named = len(sizes) > 1 or sizes != [1]
-            heads = [f"{part}: {unit}", *(f"{size:,}" if named else "" for size in sizes), *(["growth"] if grows else [])]
-            text += ["", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-            for row in group:
-                found, faster = dict(row.points), other.get(row.key(), {})
-                cells = [number(found[s]) + (f" → {number(faster[s])}" if s in faster else "") if s in found else ""
-                         for s in sizes]  # fmt: skip
-                growth = row.growth()
-                cells += [f"n^{growth:.2f}" if growth is not None else ""] if grows else []
-                text.append("| " + " | ".join([row.case, *cells]) + " |")
+            lines = [[row.case, *(cell(row, size) for size in sizes)] for row in group]
+            text += _table([f"{part}: {unit}", *(f"{size:,}" for size in sizes)], lines, [row.growth() for row in group])
     return "\n".join(text) + "\n"
+
+
+def _table(heads: list[str], lines: list[list[str]], growth: list[float | None]) -> list[str]:
+    """Markdown; a last column says how time grows with size, where that is known."""
+    if any(p is not None for p in growth) and len(growth) == len(lines):
+        heads = [*heads, "growth"]
+        lines = [[*line, f"n^{p:.2f}" if p is not None else ""] for line, p in zip(lines, growth)]
+    return ["", "| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|",
+            *("| " + " | ".join(line) + " |" for line in lines)]
