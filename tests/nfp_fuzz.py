@@ -168,6 +168,24 @@ def packet_load(w: Writer) -> None:
             arithmetic(w)
 
 
+def varying_packet(w: Writer) -> None:
+    """Two pointers into the packet whose distance depends on the path: what is known of one path holds on no other."""
+    r, label, other = w.random, w.label(), w.random.randrange(0, 100)
+    w(f"r1 = {w.packet}", f"if {w.reg()} {r.choice(COMPARE)} {w.edge()} goto {label}", f"r1 += {r.randrange(0, 24)}",
+      f"{label}:")  # fmt: skip
+    if r.random() < 0.4:
+        register = w.reg()
+        w(f"{register} &= 31", f"r1 += {register}")
+    size, register = r.choice((1, 2, 4, 8)), w.reg()
+    for n in range(r.randrange(1, 5)):
+        if r.random() < 0.5:
+            source, target = r.choice(((w.packet, "r1"), ("r1", w.packet)))
+            w(f"{register} = *({SIZES[size]} *)({source} + {other + n * size})",
+              f"*({SIZES[size]} *)({target} + {other + n * size}) = {register}")  # fmt: skip
+        else:
+            w(f"{w.reg()} = *({SIZES[size]} *)({r.choice(('r1', w.packet))} + {other + r.randrange(0, 30)})")
+
+
 def packet_store(w: Writer) -> None:
     size = w.random.choice((1, 2, 4, 8))
     value = w.reg() if w.random.random() < 0.6 else str(w.edge())
@@ -208,8 +226,8 @@ def stack(w: Writer) -> None:
 def varying_stack(w: Writer) -> None:
     """A pointer that is one of two places, by path."""
     label, size = w.label(), w.random.choice((1, 2, 4, 8))
-    w("r1 = r10", f"r1 += {-w.depth - 16}", f"if {w.reg()} == {w.edge()} goto {label}", f"r1 += {-8 * w.random.randrange(1, 6)}",
-      f"{label}:")  # fmt: skip
+    w("r1 = r10", f"r1 += {-w.depth - 16}", f"if {w.reg()} == {w.edge()} goto {label}",
+      f"r1 += {-8 * w.random.randrange(1, 6)}", f"{label}:")  # fmt: skip
     off = w.random.choice((0, 0, 8 - size))
     place = f"*({SIZES[size]} *)(r1 + {off})"
     w(f"{place} = {w.reg()}" if w.random.random() < 0.5 else f"{w.reg()} = {place}")
@@ -313,8 +331,8 @@ def function(w: Writer, level: int = 0) -> str:
           f"*({r.choice(('u32', 'u64', 'u8'))} *)(r3 + 0) = r0")  # fmt: skip
     if r.random() < 0.4:
         label = w.label()
-        w("r5 = r0", "r2 = r3", "*(u64 *)(r10 - 16) = r5", "r1 = map[a]", "call map_lookup_elem", "r1 = r0",
-          "r0 = *(u64 *)(r10 - 16)", f"if r1 == 0 goto {label}", "r2 = *(u32 *)(r1 + 0)", "r0 += r2", f"{label}:")  # fmt: skip
+        w("r5 = r0", "r2 = r3", "*(u64 *)(r10 - 16) = r5", "r1 = map[a]", "call map_lookup_elem", "r1 = r0")
+        w("r0 = *(u64 *)(r10 - 16)", f"if r1 == 0 goto {label}", "r2 = *(u32 *)(r1 + 0)", "r0 += r2", f"{label}:")
     elif level < 2 and r.random() < 0.4:
         inner = function(w, level + 1)
         w("*(u64 *)(r10 - 24) = r0", "r1 = r0", "r2 = 1234", "r3 = r10", "r3 += -8", f"call {inner}",
@@ -383,7 +401,7 @@ def classic(w: Writer) -> None:
 
 
 INNER: Final = (arithmetic, arithmetic, shift, multiply, divide, byte_order, stale, packet_load, packet_store, memcpy,
-                stack, varying_stack)  # fmt: skip
+                stack, varying_stack, varying_packet)  # fmt: skip
 CHUNKS: Final = (*INNER, memcpy, shift, packet_load, jump, jump, jump, lookup, lookup, update, delete, event,
                  random_number, call, call, adjust, classic, classic)  # fmt: skip
 

@@ -23,7 +23,7 @@ from bpfbench.interp.machine import Result
 from bpfbench.interp.map_kinds import PerfEvents
 from bpfbench.interp.maps import Map
 from bpfbench.interp.runtime import Runtime
-from bpfbench.jit.nfp import NfpCode, compile_nfp
+from bpfbench.jit.nfp import Facts, NfpCode, compile_from, facts_of
 from bpfbench.nfp.cells import atomic_words
 from bpfbench.program.program import MapSpec, Program
 from bpfbench.trace import Trace
@@ -116,9 +116,14 @@ def refuse_map(spec: MapSpec) -> None:
                            f"card's limits are {MAX_ELEMENTS} of {MAX_KEY} + {MAX_VALUE}")  # fmt: skip
 
 
+@lru_cache(maxsize=4)
+def _verified(program: Program, raw: bytes, kernel: str) -> Facts:
+    return facts_of(program, kernel)
+
+
 @lru_cache(maxsize=16)
 def _translated(program: Program, raw: bytes, kernel: str, without: tuple[str, ...]) -> Offloaded:
-    return Offloaded(program, compile_nfp(program, kernel, without))
+    return Offloaded(program, compile_from(program, _verified(program, raw, kernel), kernel, without))
 
 
 def offload(program: Program, kernel: str = "bpfbench", without: tuple[str, ...] = ()) -> Offloaded:

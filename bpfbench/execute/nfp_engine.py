@@ -12,6 +12,7 @@ A *hook* stands for firmware at an address: a function that is called when a con
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, final
 
 from bpfbench.errors import ExecuteError, Hazard, MachineError, Where
@@ -53,8 +54,9 @@ class Decoded:
         self.places = places
 
 
+@lru_cache(maxsize=1 << 15)
 def decode(word: int) -> Decoded:
-    """MachineError when the word is no instruction, or one that is not simulated."""
+    """What a word does, the same for every context; MachineError when the word is no instruction, or one that is not simulated."""
     row = nfp.format_of(word)
     operands = Operands(row.unpack(word))
     run = FORMATS[row.name](operands.f, operands)

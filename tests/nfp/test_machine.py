@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfbench.errors import MachineError, NotSupported
+from bpfbench.errors import MachineError
 from bpfbench.machine import nfp
 from bpfbench.machine.nfp_assembler import assemble
 from bpfbench.machine.nfp_text import disassemble
@@ -84,13 +84,3 @@ def test_a_flipped_bit_is_noticed() -> None:
 def test_a_word_of_no_format_is_refused() -> None:
     with pytest.raises(MachineError, match="no instruction"):
         disassemble(0x1FFFFFFFFFFF)
-
-
-def test_the_engine_says_that_there_is_no_simulator() -> None:
-    from bpfbench.execute import nfp_sim
-    from bpfbench.isa.codec import decode
-    from bpfbench.program.program import Program
-
-    prog = Program(name="two", type="xdp", insns=decode(bytes.fromhex("b7000000020000009500000000000000")))
-    with pytest.raises(NotSupported, match="NFP simulator"):
-        nfp_sim.run(prog, b"")
