@@ -34,6 +34,7 @@ KINDS: Final = ("never", "for its result", "always")
 WORD: Final = 32
 U16: Final = 0xFFFF
 U32: Final = 0xFFFFFFFF
+SHORT: Final = ("packet", "stack", "ctx")      # addresses of 32 bits
 BITWISE: Final = (ops.ADD, ops.SUB, ops.AND, ops.OR, ops.XOR, ops.MOV, ops.NEG)
 #  helper -> the registers whose upper half the firmware may read
 WHOLE: Final = {1: (), 2: (4,), 3: (), 7: (), 25: (2, 3, 4, 5), 44: (), 65: ()}
@@ -49,9 +50,10 @@ def demand(s: Step, register: int) -> int:
         only_low = s.low or insn.op.fn == ops.JSET and insn.op.imm and insn.imm >= 0
         return NEVER if only_low else ALWAYS
     if kind == ops.LDX:
-        return ALWAYS if s.note.ptr == "map_value" and register == insn.src else NEVER
-    if kind == ops.STX:
-        return ALWAYS if register == insn.src and s.width == 8 else NEVER
+        return NEVER if s.note.ptr in SHORT or register != insn.src else ALWAYS
+    if kind in (ops.STX, ops.ST):
+        stored = kind == ops.STX and register == insn.src and s.width == 8
+        return ALWAYS if stored or register == insn.dst and s.note.ptr not in SHORT else NEVER
     if kind == ops.ATOMIC:
         return ALWAYS if register == insn.dst or s.width == 8 and s.note.add_over else NEVER
     if kind == ops.END:
@@ -182,6 +184,26 @@ class Width:
             for operand in range(REGISTERS):
                 if (at, operand) in self.chains.definitions_of and demand(s, operand) == RESULT:
                     self._need(at, operand)
+
+    def waves(self) -> list[list[Place]]:
+        """The dead definitions in the order in which they become so, backwards: first those that only 32-bit uses read,
+        then what those were made of, and so on (slides 57-59); last what only loops keep alive."""
+        left, found = self.dead, list[list[Place]]()
+        done: set[Place] = set()
+        while left:
+            wave = [place for place in left if self._follows(place, done)] or left
+            found.append(wave)
+            done.update(wave)
+            left = [place for place in left if place not in done]
+        return found
+
+    def _follows(self, place: Place, done: set[Place]) -> bool:
+        """Is every use one of 32 bits, or one for a result that is known to be dead?"""
+        def settled(at: int) -> bool:
+            s = self.steps[at]
+            return demand(s, place[1]) == NEVER or any((at, result) in done for result in writes(s))
+
+        return all(settled(at) for at in self.chains.uses_of[place])
 
     @property
     def dead(self) -> list[Place]:
