@@ -378,7 +378,9 @@ def write(g: Generator, off: int, base: str, length: int) -> None:
 def reload(g: Generator, s: Step, d: int) -> None:
     """The data register holds the last element afterwards: bytes p..p+width-1 of what was read."""
     assert s.copy is not None
-    w, made, width = g.w, s.copy, s.width
+    w, made, width = g.w, s.copy, s.copy.width
+    if not made.live:
+        return
     p = 0 if made.descending else made.length - width
     if g.driver:
         p = driver_reload(made.length, width, made.descending)

@@ -98,6 +98,8 @@ class Gatherer(Edges):
             note.varies |= not first and at != note.off
             note.foreign |= reg.frame != state.frame.number
         note.ptr, note.off, note.id = kind, at, reg.id
+        if kind == "packet":
+            note.places.append((reg.id, at))
         self.values.setdefault(pc, []).append(reg)
 
     def _ranges(self, insn: Instruction, note: Note, regs: list[RegState], first: bool) -> None:

@@ -5,9 +5,13 @@
     r4 = *(u32 *)(r2 + 4)   ->   mem[write32_swap, $xfer_0, r3, 8, n]
     *(u32 *)(r3 + 12) = r4       alu[r4, --, B, last element]   (somebody may read it)
 
-A *pair* is a load followed by the store of what it loaded.  Pairs *chain* when registers and width are the same, both
-offsets go on by the width in the same direction, nobody jumps between them, and no load sees an earlier store.
+A *pair* is a load followed by the store of what it loaded.  Pairs *chain* when the registers are the same, both offsets
+go on without a gap in the same direction, nobody jumps between them, and no load sees an earlier store.  The driver
+wants one width throughout; we let a tail of narrower pairs join, as LLVM writes them for 13 bytes: 8, 4, 1.
 A scheduled copy, all loads before all stores, has no pairs: -bpf-expand-memcpy-in-order keeps LLVM from making one.
+
+After the copy the data register has to hold the last element (slide 47), unless nobody reads it: `reload` looks at the
+define-use chains.
 Source: `nfp_bpf_opt_ldst_gather` of the driver's bpf/jit.c.
 """
 
@@ -16,6 +20,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bpfbench.isa import ops
+from bpfbench.nfp.defuse import Chains, Graph
 from bpfbench.nfp.notes import Copy, Step
 
 LONGEST: Final = 128            # bytes of one command
@@ -53,11 +58,12 @@ def chains(chain: Chain, load: Step, store: Step, driver: bool) -> bool:
     """Does the pair go on where the chain ends?"""
     if not chain.loads:
         return True
-    last, written, width = chain.loads[-1].insn, chain.stores[-1].insn, load.width
-    same = (last.dst, last.src, written.dst, chain.loads[-1].width) == (
-        load.insn.dst, load.insn.src, store.insn.dst, width)  # fmt: skip
-    step = load.insn.off - last.off
-    if not same or load.target or abs(step) != width or store.insn.off - written.off != step:
+    last, written = chain.loads[-1], chain.stores[-1].insn
+    same = (last.insn.dst, last.insn.src, written.dst) == (load.insn.dst, load.insn.src, store.insn.dst)
+    step = load.insn.off - last.insn.off
+    if not same or load.target or store.insn.off - written.off != step:
+        return False
+    if step != (last.width if step > 0 else -load.width) or driver and last.width != load.width:
         return False
     if not driver and (load.insn.dst == load.insn.src or load.insn.dst == store.insn.dst):
         return False
@@ -71,11 +77,13 @@ def crosses(chain: Chain, load: Step, driver: bool) -> bool:
     head, stored = chain.loads[0], chain.stores[0]
     if head.note.ptr != stored.note.ptr:
         return False
+    if not driver:
+        apart = head.note.distances(stored.note) if head.note.ptr == "packet" else None
+        return apart is None or any(abs(load.insn.off - s.insn.off + distance) < load.width
+                                    for s in chain.stores for distance in apart)  # fmt: skip
     if head.note.id != stored.note.id:
         return True
     base = load.insn.off + head.note.off
-    if not driver:
-        return any(abs(base - s.insn.off - stored.note.off) < load.width for s in chain.stores)
     first_load, first_store = head.insn.off + head.note.off, stored.insn.off + stored.note.off
     return first_load < base and first_load < first_store <= base or base <= first_store < first_load and base < first_load
 
@@ -88,7 +96,7 @@ def close(chain: Chain) -> None:
     descending = chain.loads[-1].insn.off < head.insn.off
     at = -1 if descending else 0
     head.copy = Copy(chain.length, chain.loads[at].insn.off, chain.stores[at].insn.off, stored.insn.dst, descending,
-                     chain.loads[-1].note.zext)  # fmt: skip
+                     chain.loads[-1].width, chain.loads[-1].note.zext)  # fmt: skip
     for s in (*chain.loads[1:], *chain.stores):
         s.merge("part of a gathered copy")
 
@@ -99,10 +107,20 @@ def gather(steps: list[Step], driver: bool) -> None:
         load, store = steps[at], steps[at + 1]
         pair = is_pair(load, store) and (driver or not load.removed and not store.removed)
         goes_on = pair and chains(chain, load, store, driver) and not crosses(chain, load, driver)
-        if not goes_on or chain.length >= LONGEST:
+        if not goes_on or chain.length + load.width > LONGEST:
             close(chain)
             chain = Chain()
         if pair:
             chain.add(load, store)
         at += 2 if pair else 1
     close(chain)
+
+
+def reload(steps: list[Step], driver: bool) -> None:
+    """Copies whose data register nobody reads afterwards."""
+    if driver or not any(s.copy for s in steps):
+        return
+    uses_of = Chains(Graph(steps)).uses_of
+    for at, s in enumerate(steps):
+        if s.copy is not None:
+            s.copy.live = bool(uses_of[at, s.insn.dst])

@@ -24,6 +24,7 @@ class Note:
     `ptr`            class of the pointer of a load, store or atomic: "ctx", "stack", "packet", "map_value" or ""
     `off`            fixed part of that pointer: from the top of the frame, or from the start of the packet
     `id`             packet pointers: only those with the same number can be compared
+    `places`         (id, off) of a packet pointer at each visit: what `id` and `off` say holds on the last one only
     `varies`         stack pointer with several offsets;  `foreign`: it points into a caller's frame
     `src_min` ..     unsigned ranges of the operands
     `fits`           both operands of a 64-bit comparison have an upper half of 0
@@ -33,13 +34,14 @@ class Note:
     `skip`           why the verifier removed it: "dead", "nop", "never taken", "over dead code" or ""
     """
 
-    __slots__ = ("ptr", "off", "id", "varies", "foreign", "src_min", "src_max", "dst_max", "fits", "zext", "add_over",
+    __slots__ = ("ptr", "off", "id", "places", "varies", "foreign", "src_min", "src_max", "dst_max", "fits", "zext", "add_over",
                  "add_small", "key_off", "key_varies", "data_ptr", "skip", "subprog", "delta")  # fmt: skip
 
     def __init__(self) -> None:
         self.ptr = ""
         self.off = 0
         self.id = 0
+        self.places: list[tuple[int, int]] = []
         self.varies = False
         self.foreign = False
         self.src_min = 0
@@ -55,6 +57,13 @@ class Note:
         self.skip = ""
         self.subprog = 0
         self.delta: int | None = None
+
+    def distances(self, other: Note) -> set[int] | None:
+        """How far this packet pointer can lie behind another of the same block; None when a path leaves it open."""
+        if not self.places or len(self.places) != len(other.places):
+            return None
+        pairs = list(zip(self.places, other.places))
+        return None if any(a[0] != b[0] for a, b in pairs) else {a[1] - b[1] for a, b in pairs}
 
     @property
     def amount(self) -> int | None:
@@ -85,17 +94,25 @@ class Device:
 
 @final
 class Copy:
-    """A gathered copy: `length` bytes from offset `load` of the head's pointer to offset `store` of `target`'s."""
+    """A gathered copy: `length` bytes from offset `load` of the head's pointer to offset `store` of `target`'s.
 
-    __slots__ = ("length", "load", "store", "target", "descending", "zext")
+    `width`  bytes of the last element, which the data register holds afterwards;  `zext` and of which a 64-bit use reads
+    the upper half;  `live`: somebody reads it at all
+    """
 
-    def __init__(self, length: int, load: int, store: int, target: int, descending: bool, zext: bool) -> None:
+    __slots__ = ("length", "load", "store", "target", "descending", "width", "zext", "live")
+
+    def __init__(
+        self, length: int, load: int, store: int, target: int, descending: bool, width: int, zext: bool
+    ) -> None:
         self.length = length
         self.load = load
         self.store = store
         self.target = target
         self.descending = descending
-        self.zext = zext                # a later 64-bit use reads the data register
+        self.width = width
+        self.zext = zext
+        self.live = True
 
 
 @final
@@ -164,6 +181,7 @@ def note_from(row: Mapping[str, Any]) -> Note:
     """A note from the `annotations` of a recording."""
     note = Note()
     note.ptr, note.off, note.id = row.get("ptr") or "", row.get("off") or 0, row.get("id") or 0
+    note.places = [(note.id, note.off)] if note.ptr == "packet" else []
     note.varies, note.foreign = bool(row.get("ptr_not_const")), bool(row.get("caller_frame"))
     note.src_min, note.src_max = row.get("src_umin", 0), row.get("src_umax", U64)
     note.dst_max, note.zext = row.get("dst_umax", U64), bool(row.get("zext"))

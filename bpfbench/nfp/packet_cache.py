@@ -31,10 +31,10 @@ class Range:
         self.start = anchor.insn.off
         self.end = anchor.insn.off + anchor.width
 
-    def takes(self, s: Step) -> bool:
-        """Make room for this load too, if it uses the same pointer and the range stays short."""
+    def takes(self, s: Step, driver: bool) -> bool:
+        """Make room for this load too, if it uses the same pointer (the driver: on the last path) and the range stays short."""
         note, own = s.note, self.anchor.note
-        if (note.id, note.off) != (own.id, own.off):
+        if (note.id, note.off) != (own.id, own.off) or not driver and note.places != own.places:
             return False
         start, end = min(self.start, s.insn.off), max(self.end, s.insn.off + s.width)
         if (start, end) != (self.start, self.end) and end - start > LONGEST:
@@ -64,7 +64,7 @@ def cache(steps: list[Step], driver: bool) -> None:
         if ends(s, driver):
             valid = False
         elif s.insn.kind == ops.LDX:
-            if not valid or current is None or not current.takes(s):
+            if not valid or current is None or not current.takes(s, driver):
                 current = Range(s)
             valid = True
             members.append((s, current))

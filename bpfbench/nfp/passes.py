@@ -28,6 +28,7 @@ PASSES: Final[tuple[tuple[str, Pass, str, str], ...]] = (
     ("power of two",     peephole.power_of_two,      OURS, "x * 2^n and x << n are the same modulo 2^64"),
     ("memcpy",           memcpy.gather,              BOTH, "stored as loaded, and no load sees a store of the chain"),
     ("packet cache",     packet_cache.cache,         BOTH, "no store, call or jump between the reading and the use"),
+    ("reload",           memcpy.reload,              OURS, "no chain leads from the copy's data register to a use"),
     ("compare32",        width32.comparisons,        OURS, "both values have an upper half of 0 on every path"),
     ("alu32",            width32.marks,              BOTH, "the verifier saw no 64-bit read of this 32-bit result"),
     ("width32",          width32.propagate,          OURS, "no chain leads from the definition to a use of 64 bits"),
