@@ -56,7 +56,7 @@ class Decoded:
 
 @lru_cache(maxsize=1 << 15)
 def decode(word: int) -> Decoded:
-    """What a word does, the same for every context; MachineError when the word is no instruction, or one that is not simulated."""
+    """What a word does, for any context; MachineError when it is no instruction, or one that is not simulated."""
     row = nfp.format_of(word)
     operands = Operands(row.unpack(word))
     run = FORMATS[row.name](operands.f, operands)
