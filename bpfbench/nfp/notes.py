@@ -34,8 +34,8 @@ class Note:
     `skip`           why the verifier removed it: "dead", "nop", "never taken", "over dead code" or ""
     """
 
-    __slots__ = ("ptr", "off", "id", "places", "varies", "foreign", "src_min", "src_max", "dst_max", "fits", "zext", "add_over",
-                 "add_small", "key_off", "key_varies", "data_ptr", "skip", "subprog", "delta")  # fmt: skip
+    __slots__ = ("ptr", "off", "id", "places", "varies", "foreign", "src_min", "src_max", "dst_max", "fits", "zext",
+                 "add_over", "add_small", "key_off", "key_varies", "data_ptr", "skip", "subprog", "delta")  # fmt: skip
 
     def __init__(self) -> None:
         self.ptr = ""

@@ -32,7 +32,7 @@ class Range:
         self.end = anchor.insn.off + anchor.width
 
     def takes(self, s: Step, driver: bool) -> bool:
-        """Make room for this load too, if it uses the same pointer (the driver: on the last path) and the range stays short."""
+        """Make room for this load too, if it uses the same pointer on all paths (the driver: on the last), if it fits."""
         note, own = s.note, self.anchor.note
         if (note.id, note.off) != (own.id, own.off) or not driver and note.places != own.places:
             return False
