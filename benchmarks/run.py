@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import loading
@@ -26,6 +27,8 @@ import recovery
 import startup
 import widgets
 from rows import Row, from_json, markdown, show
+
+from bpfbench.errors import BpfbenchError
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
@@ -40,12 +43,18 @@ def every(largest: int) -> dict[str, Callable[[], list[Row]]]:
     }  # fmt: skip
 
 
-def measured(names: list[str], largest: int) -> list[Row]:
+def measured(names: list[str], largest: int, failed: list[str]) -> list[Row]:
+    """The rows of the parts; one that cannot be measured is said, `failed` names it, and the others go on."""
     rows: list[Row] = []
     table = every(largest)
     for name in names or list(table):
         begin = time.perf_counter()
-        found = table[name]()
+        try:
+            found = table[name]()
+        except (BpfbenchError, OSError, subprocess.CalledProcessError) as error:
+            print(f"-- {name}: {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+            continue
         if not os.environ.get("BENCH_QUIET"):
             show(found)
         print(f"-- {name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -78,18 +87,44 @@ def curves(rows: list[Row], out: Path) -> list[Path]:
     written = []
     for part in dict.fromkeys(row.part for row in rows if len(row.seconds) > 1):
         figure, axis = plt.subplots(figsize=(6.4, 4.2))
-        for row in rows:
-            if row.part == part and len(row.seconds) > 1:
-                axis.plot(*zip(*row.seconds), marker="o", markersize=3, label=row.case)
-        axis.set(xscale="log", yscale="log", xlabel="size", ylabel="time", title=part)
-        axis.grid(True, alpha=0.3)
-        axis.legend(fontsize=8)
+        draw(axis, [row for row in rows if row.part == part and len(row.seconds) > 1], part)
         figure.tight_layout()
         path = out / f"{part.replace(' ', '_')}.svg"
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
         written.append(path)
     return written
+
+
+def panels(rows: list[Row], path: Path) -> bool:
+    """All curves in one picture."""
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    grows = [part for part in dict.fromkeys(row.part for row in rows if len(row.seconds) > 1)]
+    if not grows:
+        return False
+    figure, axes = plt.subplots((len(grows) + 2) // 3, 3, figsize=(13, 3.6 * ((len(grows) + 2) // 3)), squeeze=False)
+    for axis, part in zip(axes.flat, grows):
+        draw(axis, [row for row in rows if row.part == part and len(row.seconds) > 1], part)
+    for axis in axes.flat[len(grows):]:
+        axis.axis("off")
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+    return True
+
+
+def draw(axis: Any, rows: list[Row], title: str) -> None:
+    for row in rows:
+        axis.plot(*zip(*row.seconds), marker="o", markersize=3, label=row.case)
+    axis.set(xscale="log", yscale="log", xlabel="instructions", ylabel="time", title=title)
+    axis.grid(True, alpha=0.3)
+    axis.legend(fontsize=7)
 
 
 def put(path: Path, table: str) -> None:
@@ -111,7 +146,8 @@ def main() -> int:
     unknown = [name for name in args.parts if name not in every(0)]
     if unknown:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(every(0))}")
-    rows = measured(args.parts, args.largest)
+    failed: list[str] = []
+    rows = measured(args.parts, args.largest, failed)
     if args.json:
         print(json.dumps([row.to_json() for row in rows]))
         return 0
@@ -122,8 +158,10 @@ def main() -> int:
     (args.out / "benchmarks.json").write_text(json.dumps([row.to_json() for row in rows]), encoding="utf-8")
     print(f"{args.out / 'benchmarks.md'}", *curves(rows, args.out), sep="\n")
     if args.write:
-        put(args.write, table)
-    return 0
+        picture = args.write.with_suffix(".png")
+        shown = f"\n![Time against size, both logarithmic]({picture.name})\n" if panels(rows, picture) else ""
+        put(args.write, table + shown)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pdoc.render
 from pygments.formatters import HtmlFormatter
 
 import bpfbench
-from docs.pages.shell import HERE, ROOT, esc, header, markdown, page, write
+from docs.pages.shell import HERE, ROOT, esc, header, page, write
 
 HIDDEN = ("bpfbench.cli", "bpfbench.__main__", "bpfbench.course.exercises")
 GROUPS = (
@@ -100,13 +100,16 @@ def index(names: list[str]) -> str:
             top = f"bpfbench.{room}"
             if top not in names:
                 continue
-            parts.append(f'<h3><a href="{_address(top)}">{esc(top)}</a></h3>{markdown(summary(top))[0]}')
+            parts.append(f"<dl class=api>{_line(top, top)}</dl>")
             below = [name for name in names if name.startswith(top + ".")]
-            rows = "".join(f'<li><a href="{_address(n)}">{esc(n.removeprefix(top + "."))}</a> '
-                           f'<span class="dim">{esc(summary(n))}</span></li>' for n in below)  # fmt: skip
             if below:
-                parts.append(f"<details><summary>{len(below)} modules</summary><ul>{rows}</ul></details>")
+                rows = "".join(_line(n, n.removeprefix(top + ".")) for n in below)
+                parts.append(f"<details><summary>{len(below)} modules</summary><dl class=api>{rows}</dl></details>")
     return "\n".join(parts)
+
+
+def _line(module: str, shown: str) -> str:
+    return f'<dt><a href="{_address(module)}">{esc(shown)}</a></dt><dd>{esc(summary(module).replace("`", ""))}</dd>'
 
 
 def _address(name: str) -> str:
