@@ -225,7 +225,8 @@ def halves_program(random: Random) -> str:
         elif kind == ">>":
             lines.append(f"r{a} >>= {random.randrange(1, 31)}")
         elif kind == "if":
-            lines += [f"if w{b} == {i} goto skip{i}", f"r{a} = r{b}" if random.random() < 0.5 else f"r{a} += r{b}", f"skip{i}:"]
+            sign = "" if random.random() < 0.5 else "+"
+            lines += [f"if w{b} == {i} goto skip{i}", f"r{a} {sign}= r{b}", f"skip{i}:"]
         elif kind == "w":
             lines.append(f"w{a} += w{b}")
         else:
