@@ -6,13 +6,15 @@
 #   make parity   agreement with recordings of real kernels and with the running one, as tables
 #   make bench    speed, as ratios
 #   make docs     the site in out/docs
+#   make compile  translate the hot modules to native code (mypyc, some minutes); `make uncompile` undoes it
+#   make wheel    a wheel of bpfbench with the native modules, in out/
 
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: lab tour test parity bench docs clean
+.PHONY: lab tour test test-compiled parity bench docs compile uncompile wheel clean
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "bpfbench needs Python 3.11 or newer; set PYTHON="; exit 1; }
@@ -54,5 +56,21 @@ $(VENV)/docs: $(VENV)/lab
 docs: $(VENV)/docs
 	$(BIN)/python -m docs.build out/docs
 
-clean:
+compile: $(VENV)/test
+	@echo "compiling the modules that pyproject.toml names …"
+	BPFBENCH_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	@$(BIN)/python -m bpfbench --version
+
+uncompile:
+	find bpfbench -name '*.so' -delete
+	rm -rf build *__mypyc*.so
+
+test-compiled: compile
+	$(BIN)/python -m pytest -q tests -m "not slow" --ignore tests/browser
+
+wheel: $(VENV)/test
+	$(PIP) install setuptools wheel
+	BPFBENCH_COMPILE=1 $(PIP) wheel --no-build-isolation --no-deps -w out .
+
+clean: uncompile
 	rm -rf out $(VENV)

@@ -57,6 +57,14 @@ def live_kernel() -> None:
         pytest.skip(f"bpf(2) is not permitted here: {state.reason}; run as root on Linux to include these tests")
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A test of native code that is older than its source would test something else."""
+    for native in (ROOT / "bpfbench").rglob("*.so"):
+        source = native.with_name(native.name.split(".")[0] + ".py")
+        if source.exists() and source.stat().st_mtime > native.stat().st_mtime:
+            pytest.exit(f"{source.relative_to(ROOT)} is newer than its native code: make compile, or make uncompile", 2)
+
+
 # What a continuous-integration run may lack: nothing that .ci/run installs, only what the machine decides.
 CI_MAY_LACK = ("bpf(2)", "not permitted", "no recordings", "linux-source", "BPFBENCH_KERNEL_TREE", "AArch64 host",
                "kernel BTF")  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 from typing import NoReturn
 
 from bpfbench import __version__
@@ -30,9 +31,15 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(WRONG)
 
 
+def _compiled() -> str:
+    """Whether the hot modules are native code (`make compile`)."""
+    found = find_spec("bpfbench.bits")
+    return ", compiled" if found is not None and not (found.origin or "").endswith(".py") else ""
+
+
 def parser() -> argparse.ArgumentParser:
     top = _Parser(prog="bpfbench", description="Opens up the eBPF JIT compiler: verifier and code generators.")
-    top.add_argument("--version", action="version", version=f"bpfbench {__version__}")
+    top.add_argument("--version", action="version", version=f"bpfbench {__version__}{_compiled()}")
     top.add_argument("--debug", action="store_true", help="show a traceback when bpfbench itself fails")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for group in (source, check, codegen, execution, views, binary, linking, museum, course):

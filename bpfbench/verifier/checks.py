@@ -17,7 +17,7 @@ Sources: kernel/bpf/verifier.c `add_subprog_and_kfunc`, `check_subprogs`, `resol
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, cast
 
 from bpfbench.isa import ops
 from bpfbench.isa.ops import OP_BY_CODE
@@ -47,12 +47,12 @@ Slot = tuple[int, int, int, int, int]       # code, dst, src, off, imm
 
 def slots(raw: bytes) -> list[Slot]:
     """The wire fields of every slot; equal ones are one tuple."""
-    known: dict[Slot, Slot] = {}
-    found: list[Slot] = []
+    known: dict[object, object] = {}            # compiled code would copy what it knows to be a tuple
+    found: list[object] = []
     for code, regs, off, imm in struct.iter_unpack("<BBhi", raw):
-        slot = (code, regs & 15, regs >> 4, off, imm)
+        slot: object = (code, regs & 15, regs >> 4, off, imm)
         found.append(known.setdefault(slot, slot))
-    return found
+    return cast("list[Slot]", found)
 
 
 def find_subprogs(w: Walk, code: list[Slot]) -> None:
