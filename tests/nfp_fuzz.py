@@ -173,9 +173,12 @@ def varying_packet(w: Writer) -> None:
     r, label, other = w.random, w.label(), w.random.randrange(0, 100)
     w(f"r1 = {w.packet}", f"if {w.reg()} {r.choice(COMPARE)} {w.edge()} goto {label}", f"r1 += {r.randrange(0, 24)}",
       f"{label}:")  # fmt: skip
+    past = w.label()
     if r.random() < 0.4:
         register = w.reg()
-        w(f"{register} &= 31", f"r1 += {register}")
+        w(f"{register} &= 31", f"r1 += {register}", "r2 = *(u64 *)(r10 - 8)", f"r2 = *(u32 *)(r2 + {4 if w.xdp else 80})",
+          "r3 = r1", "r3 += 170", f"r4 = {w.edge()}", f"if r3 > r2 goto {past}")  # fmt: skip
+        w("r2 = 1", "r3 = 2")
     size, register = r.choice((1, 2, 4, 8)), w.reg()
     for n in range(r.randrange(1, 5)):
         if r.random() < 0.5:
@@ -184,6 +187,7 @@ def varying_packet(w: Writer) -> None:
               f"*({SIZES[size]} *)({target} + {other + n * size}) = {register}")  # fmt: skip
         else:
             w(f"{w.reg()} = *({SIZES[size]} *)({r.choice(('r1', w.packet))} + {other + r.randrange(0, 30)})")
+    w(f"{past}:", "r2 = 3", "r3 = 4")
 
 
 def packet_store(w: Writer) -> None:
