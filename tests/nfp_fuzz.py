@@ -419,8 +419,11 @@ def program_text(seed: int) -> str:
       ".map e perf_event_array 4 4 4")  # fmt: skip
     if not w.xdp:
         w("r6 = r1")
-    w(f"r2 = *(u32 *)(r1 + {start})", f"r3 = *(u32 *)(r1 + {end})", "r4 = r2", f"r4 += {WINDOW}", "if r4 > r3 goto out",
-      f"{w.packet} = r2", f"*(u64 *)(r10 - 8) = {'r1' if w.xdp else 'r6'}")  # fmt: skip
+    w(f"r2 = *(u32 *)(r1 + {start})", f"r3 = *(u32 *)(r1 + {end})", "r4 = r2", f"r4 += {WINDOW}")  # fmt: skip
+    leave = ["out:", "r0 = 2", "exit"]
+    first = w.random.random() < 0.3                         # then the last instruction is the end of the body
+    w(*(["if r4 <= r3 goto begin", *leave, "begin:"] if first else ["if r4 > r3 goto out"]))
+    w(f"{w.packet} = r2", f"*(u64 *)(r10 - 8) = {'r1' if w.xdp else 'r6'}")
     for n in w.numbers:
         size = w.random.choice((1, 2, 4, 8, 8, 8))
         w(f"r{n} = *({SIZES[size]} *)({w.packet} + {w.off(8)})")
@@ -437,7 +440,7 @@ def program_text(seed: int) -> str:
         w(w.random.choice(("r0 = r7", "r0 &= 3", "r0 = 2", "w0 &= 3", "r0 += 0")))
     if not w.xdp:
         w(f"r0 = {w.random.choice((2, 4, 5, -1, 8, 100))}")
-    w("exit", "out:", "r0 = 2", "exit", *w.functions)
+    w("exit", *([] if first else leave), *w.functions)
     return "\n".join(w.lines)
 
 

@@ -40,10 +40,25 @@ out:
 r0 = 0
 exit
 """
+EVENT = """
+.map e perf_event_array 4 4 1
+*(u64 *)(r10 - 8) = r1
+r1 = 77
+*(u64 *)(r10 - 16) = r1
+r1 = *(u64 *)(r10 - 8)
+r2 = map[e]
+r3 = 0x14ffffffff ll         ; 20 bytes of the packet, this CPU
+r4 = r10
+r4 += -16
+r5 = 8
+call perf_event_output
+exit
+"""
 
 
 # -------------------------------------------------------------------------------------------------------------- packets
-@pytest.mark.parametrize("r0, verdict", [(0, "aborted"), (1, "drop"), (2, "pass"), (3, "tx"), (7, "aborted"), (-1, "aborted")])
+@pytest.mark.parametrize("r0, verdict", [(0, "aborted"), (1, "drop"), (2, "pass"), (3, "tx"), (7, "aborted"),
+                                         (-1, "aborted")])  # fmt: skip
 def test_verdicts_of_xdp(r0: int, verdict: str) -> None:
     found = bb.run(bb.assemble(f"r0 = {r0}\nexit"), PACKET, engine="nfp")
     assert (found.verdict, found.r0, found.code) == (verdict, r0 & 0xFFFFFFFF, action_of("xdp", r0))
@@ -55,7 +70,8 @@ def test_verdicts_of_tc(r0: int, verdict: str) -> None:
 
 
 def test_the_packet_is_rewritten() -> None:
-    prog = bb.assemble(HEAD + "r5 = *(u64 *)(r2 + 3)\n*(u64 *)(r2 + 20) = r5\n*(u16 *)(r2 + 30) = 0x1234\nr0 = 2\nexit" + TAIL)
+    body = "r5 = *(u64 *)(r2 + 3)\n*(u64 *)(r2 + 20) = r5\n*(u16 *)(r2 + 30) = 0x1234\nr0 = 2\nexit"
+    prog = bb.assemble(HEAD + body + TAIL)
     found, expected = run(prog, PACKET), bb.run(prog, PACKET)
     assert found.data == expected.data != PACKET
     assert found.cycles > found.insns_executed and found.waited > 0
@@ -73,8 +89,7 @@ def test_random_numbers_are_those_of_the_interpreter() -> None:
 
 
 def test_an_event_carries_bytes_of_stack_and_packet() -> None:
-    prog = bb.assemble(".map e perf_event_array 4 4 1\n*(u64 *)(r10 - 8) = r1\nr1 = 77\n*(u64 *)(r10 - 16) = r1\nr1 = *(u64 *)(r10 - 8)\n"
-                       "r2 = map[e]\nr3 = 90194313215 ll\nr4 = r10\nr4 += -16\nr5 = 8\ncall perf_event_output\nexit")  # fmt: skip
+    prog = bb.assemble(EVENT)
     assert run(prog, PACKET).maps["e"].records == bb.run(prog, PACKET).maps["e"].records
     card = Card(prog)
     card.run(PACKET)
@@ -141,7 +156,9 @@ def test_messages_survive_the_way() -> None:
         kind = rng.choice((*control.OPERATIONS, control.ALLOC, control.FREE, control.EVENT))
         reply = kind != control.EVENT and rng.random() < 0.5
         count = {control.ALLOC: 2 if reply else 5, control.FREE: 2 if reply else 1, control.EVENT: 2}.get(kind, 3)
-        entries = [(rng.randbytes(16), rng.randbytes(32)) for _ in range(rng.randrange(5))] if kind in control.OPERATIONS else []
+        entries = [(rng.randbytes(16), rng.randbytes(32)) for _ in range(rng.randrange(5))]
+        if kind not in control.OPERATIONS:
+            entries = []
         if kind == control.EVENT:
             entries = [(rng.randbytes(rng.randrange(20)), rng.randbytes(rng.randrange(20)))]
         message = Message(kind | (control.REPLY if reply else 0), rng.getrandbits(16),

@@ -90,7 +90,8 @@ def test_offsets_are_ored() -> None:
 
 
 def test_a_pointer_moves_once_after_the_result_is_written() -> None:
-    made = engine("alu[*l$index0++, --, B, gprA_0]\nalu[gprA_1, --, B, *l$index0--]\nalu[gprA_2, --, B, *l$index0]", a0=5, lm0=8)
+    made = engine("alu[*l$index0++, --, B, gprA_0]\nalu[gprA_1, --, B, *l$index0--]\nalu[gprA_2, --, B, *l$index0]",
+                  a0=5, lm0=8)  # fmt: skip
     made.local[3] = 9
     made.run()
     c = made.contexts[0]
@@ -99,8 +100,9 @@ def test_a_pointer_moves_once_after_the_result_is_written() -> None:
 
 # ------------------------------------------------------------------------------------------------------------- commands
 def test_reads_and_writes() -> None:
-    made = engine("mem[read8, $xfer_0, gprA_0, 0x1, 4], ctx_swap[sig1]\nmem[read32_swap, $xfer_4, gprA_0, 0x1, 2], ctx_swap[sig1]\n"
-                  "immed[$xfer_0, 0x6655]\nmem[write8_swap, $xfer_0, gprA_0, 0x21, 3], ctx_swap[sig1]", a0=PACKET)  # fmt: skip
+    made = engine("mem[read8, $xfer_0, gprA_0, 0x1, 4], ctx_swap[sig1]\n"
+                  "mem[read32_swap, $xfer_4, gprA_0, 0x1, 2], ctx_swap[sig1]\nimmed[$xfer_0, 0x6655]\n"
+                  "mem[write8_swap, $xfer_0, gprA_0, 0x21, 3], ctx_swap[sig1]", a0=PACKET)  # fmt: skip
     memory = made.bus
     memory.write(PACKET, bytes(range(64)))
     made.run()
@@ -120,13 +122,13 @@ def test_an_override_gives_the_length() -> None:
 
 def test_counters_are_big_endian_words_the_low_one_first() -> None:
     low, high = VALUES & 0xFFFFFFFF, VALUES >> 8 & 0xFF000000
-    made = engine("mem[add64, $xfer_0, gprB_1, <<8, gprA_0, 5], ctx_swap[sig1], defer[2]\nimmed[$xfer_0, 0x2]\nimmed[$xfer_1, 0x1]",
-                  a0=low, b1=high)  # fmt: skip
+    add = "mem[add64, $xfer_0, gprB_1, <<8, gprA_0, 5], ctx_swap[sig1], defer[2]"
+    made = engine(f"{add}\nimmed[$xfer_0, 0x2]\nimmed[$xfer_1, 0x1]", a0=low, b1=high)
     made.bus.write(VALUES, bytes.fromhex("ffffffff00000005"))
     made.run()
     assert made.bus.read(VALUES, 8).hex() == "0000000100000007"      # the moves in the slots counted
-    text = "immed[gprA_2, 0x890]\nld_field[gprA_2, 1100, gprB_3, <<16]\nmem[add_imm, $xfer_0, gprB_1, <<8, gprA_0, 1], indirect_ref"
-    made = engine(text, a0=low, b1=high, b3=0x1FFFF)
+    text = "immed[gprA_2, 0x890]\nld_field[gprA_2, 1100, gprB_3, <<16]\n"
+    made = engine(text + "mem[add_imm, $xfer_0, gprB_1, <<8, gprA_0, 1], indirect_ref", a0=low, b1=high, b3=0x1FFFF)
     made.run()
     assert made.bus.read(VALUES, 4).hex() == "0000ffff"
 
@@ -188,7 +190,8 @@ def test_an_endless_loop_ends() -> None:
 
 
 def test_csrs() -> None:
-    made = engine("local_csr_rd[PseudoRndNum]\nimmed[gprA_1, 0x0], gpr_wrboth\nlocal_csr_rd[ActLMAddr0]\nimmed[gprA_2, 0x0]", lm0=64)
+    made = engine("local_csr_rd[PseudoRndNum]\nimmed[gprA_1, 0x0], gpr_wrboth\nlocal_csr_rd[ActLMAddr0]\n"
+                  "immed[gprA_2, 0x0]", lm0=64)  # fmt: skip
     made.contexts[0].random = lambda: 0x12345678
     made.run()
     c: Context = made.contexts[0]
