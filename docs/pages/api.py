@@ -64,7 +64,8 @@ def write_api(out: Path, names: list[str] | None = None) -> list[str]:
 
 def _source_page(module: str) -> str:
     """From the page of a module to that of its file."""
-    file = Path(str(importlib.import_module(module).__file__)).resolve().relative_to(ROOT)
+    place = module.replace(".", "/")                       # not __file__: that may be the compiled module
+    file = f"{place}/__init__.py" if (ROOT / place).is_dir() else f"{place}.py"
     return "../" * (module.count(".") + 1) + f"source/{file}.html"
 
 
