@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from bpfbench.course.exercise import Exercise
 
 AREAS: Final = ("ranges", "flow", "graphs", "liveness", "walk", "precision",
-                "memory", "programs", "rewriting", "machines", "targets", "offload", "binaries")
+                "memory", "programs", "rewriting", "machines", "targets", "offload", "binaries",
+                "exploits")
 _found: dict[str, Exercise] = {}
 
 
