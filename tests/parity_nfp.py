@@ -6,8 +6,12 @@
     words        code generated from its `insns` and `annotations` has to be its `words`
                  (records marked `driver_defect` are counted apart: their words are no model)
     verified     the same from the instructions alone, all facts taken from our own verifier (programs without maps)
+    shorter      `--kernel bpfbench` never takes more instructions than the driver, from the same facts
+    running      both kernels' code in the simulator on five packets, against the interpreter (programs without maps)
 
-Prints how many agree; the exit status is 1 when a relocation or an unmarked record's words differ.
+Prints how many agree; the exit status is 1 when a relocation or an unmarked record's words differ, when our code for an
+unmarked record is longer than the driver's, or when it does something else.  Where a record is marked, the driver is
+wrong, and our code need not be as short; such records are listed when they are longer.
 """
 
 from __future__ import annotations
@@ -16,10 +20,14 @@ import gzip
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from bpfbench.errors import BpfbenchError
+from bpfbench.errors import BpfbenchError, NotSupported
+from bpfbench.execute.nfp_sim import run as run_on_card
+from bpfbench.interp.machine import run as interpret
 from bpfbench.isa import ops
 from bpfbench.isa.codec import decode
 from bpfbench.isa.helpers import helper_id
@@ -59,6 +67,70 @@ def from_own_facts(record: dict[str, Any]) -> bool | None:
         return False
 
 
+def own_length(record: dict[str, Any]) -> int | None:
+    """Instructions of `--kernel bpfbench`, None where it refuses what the driver cuts off (offsets beyond 16 bits)."""
+    insns = decode(bytes.fromhex(record["insns"]))
+    try:
+        return len(compile_notes(insns, notes_from(record["annotations"]), device_from(record), "bpfbench").words)
+    except NotSupported:
+        return None
+
+
+PACKETS = [bytes(range(64)), bytes(range(200)), b"\xff" * 90, Random(5).randbytes(128), Random(6).randbytes(300)]
+#  the interpreter's limits are the kernel's, the card's are narrower: what these return depends on the machine
+LIMITS = ("adjust_head", "adjust_tail")
+
+
+class Runs:
+    """Programs run: how many did the same everywhere, and cycles of the driver's code and of ours where both did."""
+
+    def __init__(self) -> None:
+        self.same = self.limits = self.slower = 0
+        self.refused: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.cycles = [0, 0]
+
+    def program(self, record: dict[str, Any]) -> None:
+        insns = decode(bytes.fromhex(record["insns"]))
+        if "core_verifier_rejects" in record or any(i and i.kind == ops.LDDW and i.op.fn != ops.IMM for i in insns):
+            return
+        program = Program(insns, type="xdp" if record["prog_type"] == 6 else "sched_cls")
+        for packet in PACKETS:
+            try:
+                ours = run_on_card(program, packet, kernel="bpfbench")
+            except NotSupported as error:
+                self.refused[error.message.split(":")[-1].strip()] += 1
+                return
+            wanted = interpret(program, packet)
+            if (ours.r0, ours.data) != (wanted.r0 & 0xFFFFFFFF, wanted.data):
+                if record["name"].startswith(LIMITS):
+                    self.limits += 1
+                else:
+                    self.wrong.append(f"{record['name']}: ours differs from the interpreter")
+                return
+            if not self.driver(record, program, packet, ours):
+                return
+        self.same += 1
+
+    def driver(self, record: dict[str, Any], program: Program, packet: bytes, ours: Any) -> bool:
+        """The driver's code on the same packet: equal, unless the record is marked."""
+        marked = "driver_defect" in record
+        try:
+            theirs = run_on_card(program, packet, kernel="linux-6.1")
+        except BpfbenchError as error:
+            if not marked:
+                self.wrong.append(f"{record['name']}: the driver's code: {error}")
+            return marked
+        if (ours.r0, ours.data) == (theirs.r0, theirs.data):
+            self.cycles[0] += theirs.cycles
+            self.cycles[1] += ours.cycles
+            self.slower += ours.cycles > theirs.cycles and not marked
+        elif not marked:
+            self.wrong.append(f"{record['name']}: ours differs from the driver's")
+            return False
+        return True
+
+
 def main() -> int:
     default = os.environ.get("BPFBENCH_RECORDINGS", str(Path(__file__).parents[2] / "shared" / "data"))
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else default)
@@ -75,7 +147,40 @@ def main() -> int:
     print(f"verified by bpfbench: {sum(verified)} of {len(verified)} programs equal")
     for name in differing:
         print("differs:", name)
-    return int(bool(differing) or images != len(records) or not records)
+    longer = lengths(records)
+    runs = Runs()
+    for record in records:
+        runs.program(record)
+    print(f"running: {runs.same} programs the same in the interpreter, in the driver's code (unless marked) and in ours, "
+          f"{len(runs.wrong)} not; {runs.limits} at limits of the card; {sum(runs.refused.values())} refused; "
+          f"cycles {runs.cycles[0]} and {runs.cycles[1]}, ours slower {runs.slower} times")  # fmt: skip
+    for reason, count in runs.refused.most_common():
+        print(f"   refused {count}: {reason}")
+    for line in runs.wrong:
+        print("wrong:", line)
+    return int(bool(differing or longer or runs.wrong) or images != len(records) or not records)
+
+
+def lengths(records: list[dict[str, Any]]) -> list[str]:
+    """Say how long our code is; the unmarked programs for which it is longer."""
+    theirs = ours = shorter = refused = 0
+    wrong, longer = [], []
+    for record in records:
+        length, driver = own_length(record), len(record["words"])
+        if length is None:
+            refused += 1
+            continue
+        theirs, ours, shorter = theirs + driver, ours + length, shorter + (length < driver)
+        if length > driver:
+            where = f"{record['name']}: {length} instructions, the driver {driver}"
+            (longer if "driver_defect" in record else wrong).append(where)
+    print(f"shorter: {shorter} of {len(records)} programs, {len(longer) + len(wrong)} longer, {refused} refused; "
+          f"{ours} instructions, the driver {theirs}")  # fmt: skip
+    for line in longer:
+        print("   longer, the driver being wrong:", line)
+    for line in wrong:
+        print("longer:", line)
+    return wrong
 
 
 if __name__ == "__main__":
