@@ -81,9 +81,9 @@ def run(kernel: str, reduced: bool, match: str, show: int, big: bool) -> bool:
         result = results[name]
         if match and match not in name:
             continue
-        if not big and (result.get("processed") or 0) > 100_000:
-            continue
         want = result["reduced"] if reduced else result
+        if not big and (want.get("processed") or 0) > 100_000:
+            continue
         c["programs"] += 1
         try:
             v = verify(Program.from_json(record), kernel=f"linux-{kernel}", privileged=not reduced)

@@ -77,6 +77,8 @@ def use_and_def(insn: Instruction, calls: dict[int, int], pc: int) -> tuple[int,
         if insn.op.fn == ops.MOV:
             return (0 if insn.op.imm else src), dst
         return (dst if insn.op.imm or insn.op.fn == ops.NEG else dst | src), dst
+    if insn.flaw and kind in (ops.ATOMIC, ops.LOAD_ACQ, ops.STORE_REL):
+        return _flawed_atomic(insn, dst, src)
     if kind in (ops.MOVSX, ops.ADDR_CAST, ops.LDX, ops.LDXS, ops.LOAD_ACQ):
         return src, dst
     if kind == ops.END:
@@ -103,6 +105,15 @@ def use_and_def(insn: Instruction, calls: dict[int, int], pc: int) -> tuple[int,
         taken = calls.get(pc, 5)
         return ((1 << (taken + 1)) - 2), CALLER_SAVED
     return 0xFFFF, 0
+
+
+def _flawed_atomic(insn: Instruction, dst: int, src: int) -> tuple[int, int]:
+    """Of an atomic operation that is not well formed, the number of the operation decides, whether it exists or not."""
+    if insn.imm == 0xF1:
+        return 1 | dst | src, 1
+    if insn.imm == 0x100:
+        return src, dst
+    return dst | src, src if insn.imm & 1 and insn.imm != 0x110 else 0
 
 
 def live_registers(insns: list[Instruction | None], calls: dict[int, int], order: list[int]) -> list[int]:

@@ -70,9 +70,8 @@ def call_helper(w: Walk, insn: Instruction) -> None:
         raise _unknown(w, number)
     if proto.gpl_only and not w.gpl:
         raise w.refuse("cannot call GPL-restricted function from non-GPL compatible program", EINVAL)
-    if proto.might_sleep:
-        raise w.refuse("helper call might sleep in a non-sleepable prog" if w.k.version < (6, 18)
-                       else f"sleepable helper {named(number)} in non-sleepable prog", EINVAL)
+    if proto.might_sleep and not w.sleepable:
+        raise w.refuse("helper call might sleep in a non-sleepable prog", EINVAL)
     call = Call(proto)
     for n in range(len(proto.args)):
         ar.argument(w, n, call)

@@ -117,7 +117,7 @@ def call_kfunc(w: Walk, insn: Instruction) -> None:
         raise w.refuse(f"calling kernel function {func.name} is not allowed", EACCES)
     if w.state.active_locks:
         raise unsupported(w, "a kernel function under a lock")
-    if "sleepable" in func.flags:
+    if "sleepable" in func.flags and not w.sleepable:
         raise w.refuse(f"program must be sleepable to call sleepable kfunc {func.name}", EACCES)
     facts = Facts(func)
     skip = False

@@ -196,6 +196,8 @@ def state_text(state: State, number: int, gen: int, everything: bool, regs: int,
             out += text
         i += 1
     refs = [str(ref.id) for ref in state.refs if ref.id]
+    if gen == 2 and state.active_locks:
+        refs.append(str(state.lock_id))         # since 6.14 a lock held is a resource
     if refs:
         out += " refs=" + ",".join(refs)
     if frame.in_callback:

@@ -108,6 +108,9 @@ ACCEPTED: Final[dict[str, tuple[int, ...]]] = {
     "cgroup_sockopt": (21, 22), "sk_lookup": (36,), "sk_reuseport": (0, 39, 40), "netfilter": (45,), "syscall": (0,),
     "ext": (0,),
 }
+# Types that were not built into the kernels of the profiles (CONFIG_BPF_LIRC_MODE2).
+ABSENT: Final = frozenset(("lirc_mode2",))
+
 SINCE: Final[dict[str, tuple[int, int]]] = {
     "sk_lookup": (5, 9), "syscall": (5, 14), "netfilter": (6, 4), "lsm": (5, 7), "ext": (5, 6), "struct_ops": (5, 6),
     "tracing": (5, 5), "cgroup_sockopt": (5, 3), "raw_tracepoint_writable": (5, 2), "cgroup_sysctl": (5, 2),
@@ -145,7 +148,7 @@ def attach_accepted(name: str, attach_type: int, version: tuple[int, int] = (6, 
     >>> attach_accepted("xdp", 77), attach_accepted("sk_lookup", 0), attach_accepted("netfilter", 45, (6, 1))
     (True, False, False)
     """
-    if name not in PROG_TYPES or version < SINCE.get(name, (0, 0)):
+    if name not in PROG_TYPES or name in ABSENT or version < SINCE.get(name, (0, 0)):
         return False
     accepted = ACCEPTED.get(name)
     if accepted is None:
@@ -198,6 +201,9 @@ def load_errno(name: str, cap_bpf: bool, cap_net_admin: bool, cap_perfmon: bool)
         return "EPERM"
     return ""
 
+
+# Programs that may be loaded as sleepable; of tracing programs not all attach types.
+MAY_SLEEP: Final = frozenset(("tracing", "lsm", "kprobe", "struct_ops", "syscall"))
 
 # Maps a sleepable program may use; others are refused at load.
 SLEEPABLE_MAPS: Final = frozenset((

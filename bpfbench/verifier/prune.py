@@ -76,9 +76,9 @@ def visited(w: Walk, pc: int) -> bool:
         return visited_plainly(w, pc)
     state = w.state
     aux = w.aux[pc]
-    force = aux.checkpoint or (k.history_limit > 0 and len(state.history) > k.history_limit)
+    force = aux.checkpoint or w.keeps_all or (k.history_limit > 0 and len(state.history) > k.history_limit)
     add = force or (w.jmps - w.prev_jmps >= 2 and w.processed - w.prev_processed >= 8)
-    key = (pc ^ state.frames[-1].callsite) % len(w.insns)
+    key = ((pc ^ state.frames[-1].callsite) & 0xFFFFFFFF) % len(w.insns)
     at = w.explored.get(key)
     if at is None:
         at = w.explored[key] = []

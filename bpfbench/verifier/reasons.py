@@ -412,6 +412,29 @@ ROWS: Final[list[Row]] = [
     Row(r"helper call might sleep in a non-sleepable prog|sleepable helper (?P<f>.*) in (?P<w>.*)"
         r"|program must be sleepable to call (?P<f2>.*)|(?P<f3>.*) is sleepable within (?P<w3>.*)",
         "{Insn} calls {helper}, which may sleep, in a program that must not.", "a program that may sleep"),
+    Row(r"Syscall programs can only be sleepable", "The program is of type {type}, and it is not loaded as sleepable.",
+        "the flag that says that the program may sleep"),
+    Row(r"Only (?P<which>.*) programs can be sleepable",
+        "The program is of type {type}, which runs where the kernel must not wait, and it is loaded as sleepable.",
+        "a program that does not sleep, or one of another type ({which})"),
+    Row(r"Sleepable programs can only use (?P<which>.*) maps",
+        "The program is loaded as sleepable and uses a map that is only safe where nothing can sleep.",
+        "only maps of these kinds: {which}"),
+    Row(r"number of funcs in func_info doesn't match number of subprogs"
+        r"|func_info BTF section doesn't match subprog layout in BPF program"
+        r"|nonzero insn_off (?P<at>\d+) for the first func info record"
+        r"|same or smaller insn offset \((?P<at2>\d+)\) than previous func info record .*",
+        "The table of functions beside the program does not list the functions where the code has them.",
+        "one record for each function, in order, at its first instruction"),
+    Row(r"invalid type id (?P<id>\S+) in func info", "The table of functions names type {id}, which is no function.",
+        "the type of a function in each record"),
+    Row(r"(?P<what>tail_call|LD_ABS|\d+) is only allowed in functions that return 'int'\.",
+        "A function contains {what}, which may leave it early, and does not return a number.",
+        "a function whose type returns an int"),
+    Row(r"Invalid line_info\[(?P<row>\d+)\].*|Invalid insn code at line_info\[(?P<row2>\d+)\].insn_off"
+        r"|missing bpf_line_info for (?P<whose>.*)",
+        "The table of source lines beside the program does not fit the code.",
+        "records in order, at instructions, with names, and one at the beginning of each function"),
     Row(rf"{R} (is not a const|must be a known constant|must be referenced or trusted|must be a rcu pointer)"
         r"|pointer in R(?P<reg2>\d+) isn't map pointer",
         "The kernel function called at {pc} takes {r}, which is {is}.", "an argument as the function declares it: "

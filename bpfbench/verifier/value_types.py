@@ -54,7 +54,8 @@ CONTEXTS: Final[dict[str, tuple[str, ...]]] = {
 
 
 @lru_cache(maxsize=16)
-def _btf(raw: bytes) -> Btf | None:
+def parsed(raw: bytes) -> Btf | None:
+    """The BTF of a program, None when it cannot be read."""
     try:
         return read_btf(raw)
     except BtfError:
@@ -63,7 +64,7 @@ def _btf(raw: bytes) -> Btf | None:
 
 def fields_of(raw: bytes, type_id: int) -> list[tuple[str, int, int]]:
     """The special fields of a map value's type: (kind, offset, size in bytes)."""
-    btf = _btf(raw)
+    btf = parsed(raw)
     if btf is None:
         return []
     out: list[tuple[str, int, int]] = []
@@ -104,7 +105,7 @@ def function_of(raw: bytes, type_id: int, prog_type: str) -> tuple[str, int, lis
 
     Kinds: "any" a number, "ctx" the context, "mem" memory of that size, "mem?" the same or NULL.
     """
-    btf = _btf(raw)
+    btf = parsed(raw)
     if btf is None or not 0 < type_id < len(btf):
         return "", 0, None
     try:

@@ -25,6 +25,7 @@ from bpfbench.trace import Trace
 from bpfbench.verifier import checks, progtypes, slides
 from bpfbench.verifier.depth import check_stack_depth
 from bpfbench.verifier.features import Features, features
+from bpfbench.verifier.flawed_text import UNSPEC, flawed_text
 from bpfbench.verifier.helpers import TAIL_CALL
 from bpfbench.verifier.kernel_btf import BtfGiven, needs_btf, open_btf
 from bpfbench.verifier.kfunc_calls import check_eliminated
@@ -279,7 +280,7 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
     code = checks.slots(raw)
     if not code:
         raise Refuse(EINVAL if k.version < (6, 0) else 7)
-    from bpfbench.verifier.func_info import read_func_info
+    from bpfbench.verifier.func_info import check_records, read_func_info
 
     if k.slides:
         if len(code) > slides.MAX_INSNS:
@@ -288,18 +289,21 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
         checks.find_subprogs(w, code)
         checks.check_jumps(w, code)
     else:
+        if k.version >= (6, 6) and prog.func_info and prog.btf:
+            check_records(w)
         checks.find_subprogs(w, code)
         checks.check_jumps(w, code)
         read_func_info(w)
         checks.check_abnormal(w)
         checks.resolve_loads(w, code)
     checks.walk_cfg(w, code)
-    insns = prog.insns
+    _check_attach(w)
+    insns = w.insns = checks.whole_wide_loads(prog.insns, code)
     starts = [sub.start for sub in w.subprogs]
     w.postorder, begins = postorder(insns, starts)
     for sub, at in zip(w.subprogs, begins, strict=True):
         sub.post_start = at
-    w.insn_text = texts(prog, w.kfuncs) if w.log is not None else []
+    w.insn_text = texts(insns, w.kfuncs, k.version) if w.log is not None else []
     if k.scc:
         callbacks = {pc for pc, a in enumerate(w.aux) if a.calls_callback and k.callback_loops}
         w.scc = components(insns, callbacks)
@@ -309,7 +313,7 @@ def _passes(w: Walk, k: Features, walking: list[bool]) -> None:
     if k.fastcall:
         checks.fastcall_patterns(w, code)
     newer = {since for since in {insn.op.since for insn in insns if insn is not None} if _newer(since, k.version)}
-    strange = [insn is not None and (_flawed(insn) or insn.op.since in newer) for insn in insns]
+    strange = [insn is not None and (_flawed(insn) or insn.op.since in newer) for insn in prog.insns]
     walking[0] = True
     if k.version >= (6, 8):
         walk_main(w, code, strange)
@@ -334,8 +338,8 @@ def _flawed(insn: Instruction) -> bool:
 
 
 def _newer(since: str, version: tuple[int, int]) -> bool:
-    major, minor = since.split(".")
-    return (int(major), int(minor)) > version
+    major, _, minor = since.partition(".")
+    return bool(minor) and (int(major), int(minor)) > version
 
 
 def _global_functions(w: Walk, code: list[checks.Slot], strange: list[bool]) -> None:
@@ -364,17 +368,33 @@ def _may_load(w: Walk) -> None:
         raise Refuse(1)
 
 
-def texts(prog: Program, kernel_functions: dict[int, Kfunc] | None = None) -> list[str]:
+def _check_attach(w: Walk) -> None:
+    """Which programs may and must sleep (`check_attach_btf_id`)."""
+    if w.prog.type == "syscall":
+        if not w.sleepable:
+            raise w.refuse("Syscall programs can only be sleepable", EINVAL)
+    elif w.sleepable and w.prog.type not in progtypes.MAY_SLEEP:
+        raise w.refuse("Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable",
+                       EINVAL)
+
+
+def texts(insns: list[Instruction | None], kernel_functions: dict[int, Kfunc] | None = None,
+          version: tuple[int, int] = (6, 18)) -> list[str]:
     """The text of every instruction as the log prints it."""
     out: list[str] = []
-    for pc, insn in enumerate(prog.insns):
+    for pc, insn in enumerate(insns):
         if insn is None:
             out.append("")
+        elif insn.flaw:
+            out.append(flawed_text(insn, version))
+        elif insn.kind == ops.CALL and not insn.imm:
+            out.append(UNSPEC)
         elif insn.kind == ops.LDDW and insn.op.fn in (ops.MAP_FD, ops.MAP_VALUE):
             out.append(f"(18) r{insn.dst} = map[{insn.imm}]+{insn.imm2}")
         elif insn.kind == ops.CALL_KFUNC:
             func = (kernel_functions or {}).get(pc)
-            out.append(f"(85) call {func.name if func is not None else 'kernel-function'}#{insn.imm}")
+            name = func.name if func is not None else "kernel-function" if insn.imm else ""
+            out.append(f"(85) call {name}#{insn.imm}")
         elif insn.kind == ops.LDDW and insn.op.fn == ops.FUNC:
             out.append(f"(18) r{insn.dst} = {insn.imm & 0xFFFFFFFF | (insn.imm2 & 0xFFFFFFFF) << 32:#x}")
         else:

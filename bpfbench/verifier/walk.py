@@ -40,6 +40,13 @@ ERRNO_NAMES: Final[dict[int, str]] = {
 }  # fmt: skip
 
 
+# Flags a program is loaded with (include/uapi/linux/bpf.h, BPF_F_*).
+STRICT_ALIGNMENT: Final = 1
+ANY_ALIGNMENT: Final = 2
+TEST_STATE_FREQ: Final = 8
+SLEEPABLE: Final = 16
+
+
 class Refuse(Exception):
     """A check failed; the message was said before."""
 
@@ -143,7 +150,7 @@ class Walk:
         "scratched_slots", "hist_open", "explore_alu_limits", "insn_text", "postorder", "scc_visits", "backedges",
         "live_stack", "longest_mark_read", "seen_direct_write", "max_pkt_offset", "changes_pkt", "func_info",
         "funcs_static", "unknown_reg", "checkpoint_count", "pass_count", "partial", "kfuncs", "bt_frames", "exc_cb",
-        "cgroup_storage", "cpus", "line_shown", "just_kept", "btf",
+        "cgroup_storage", "cpus", "line_shown", "just_kept", "btf", "keeps_all", "sleepable",
     )  # fmt: skip
 
     def __init__(self, prog: Program, k: Features, privileged: bool, log: Log | None,
@@ -160,7 +167,9 @@ class Walk:
         self.allow_uninit = privileged and k.reads_uninit
         self.bypass_v1 = privileged
         self.bypass_v4 = privileged
-        self.strict_align = bool(prog.flags & 1)
+        self.strict_align = bool(prog.flags & STRICT_ALIGNMENT)
+        self.keeps_all = bool(prog.flags & TEST_STATE_FREQ)      # a checkpoint wherever one can be
+        self.sleepable = bool(prog.flags & SLEEPABLE)
         self.maps: list[MapView] = []
         self.lddw_map: dict[int, tuple[MapView, int]] = {}
         self.subprogs: list[Subprog] = []

@@ -150,7 +150,7 @@ def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
                     ended = _step(w, insn)
                     if static:
                         live.commit()  # type: ignore[attr-defined]
-                    if len(w.state.frames) < before and not ended:
+                    if len(w.state.frames) < before and not ended and insn.kind == ops.EXIT:
                         fresh_path = True
                 except Refuse as no:
                     if not (k.nospec and state.speculative and no.errno in (EPERM, EACCES, EINVAL)):
