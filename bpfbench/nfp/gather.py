@@ -155,6 +155,8 @@ def gather(program: Program, kernel: str = KERNEL, exact: bool = False) -> tuple
     found = verify(program, kernel, observer=watch, without=("precision",) if exact else ())
     if not found.accepted:
         assert found.rejection is not None
+        if exact:
+            raise NotSupported(f"target nfp: to know the values on all paths takes too long: {found.rejection.message}")
         raise NotSupported(f"target nfp: only verified programs are offloaded, and {kernel} refuses this one: "
                            f"{found.rejection.message}")  # fmt: skip
     insns = program.insns

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bpfbench.isa import ops
+from bpfbench.nfp.defuse import writes
 from bpfbench.nfp.notes import Step
 
 LONGEST: Final = 64
@@ -22,25 +23,36 @@ CALLS: Final = (ops.CALL,)
 
 @final
 class Range:
-    """Bytes `start`..`end` from the pointer of `anchor`, the load that reads them."""
+    """Bytes `start`..`end` from the pointer of `anchor`, the load that reads them; `bases` still hold that pointer."""
 
-    __slots__ = ("anchor", "start", "end")
+    __slots__ = ("anchor", "start", "end", "bases")
 
     def __init__(self, anchor: Step) -> None:
         self.anchor = anchor
+        self.bases = {anchor.insn.src}
         self.start = anchor.insn.off
         self.end = anchor.insn.off + anchor.width
 
     def takes(self, s: Step, driver: bool) -> bool:
         """Make room for this load too, if it uses the same pointer on all paths (the driver: on the last), if it fits."""
         note, own = s.note, self.anchor.note
-        if (note.id, note.off) != (own.id, own.off) or not driver and note.places != own.places:
+        if (note.id, note.off) != (own.id, own.off):
+            return False
+        if not driver and s.insn.src not in self.bases and note.places != own.places:
             return False
         start, end = min(self.start, s.insn.off), max(self.end, s.insn.off + s.width)
         if (start, end) != (self.start, self.end) and end - start > LONGEST:
             return False
         self.start, self.end = start, end
         return True
+
+    def follow(self, s: Step) -> None:
+        """Which registers hold the pointer after this instruction."""
+        insn = s.insn
+        moved = insn.kind == ops.ALU64 and insn.op.fn == ops.MOV and not insn.op.imm and insn.src in self.bases
+        self.bases.difference_update(writes(s))
+        if moved:
+            self.bases.add(insn.dst)
 
 
 def ends(s: Step, driver: bool) -> bool:
@@ -68,6 +80,8 @@ def cache(steps: list[Step], driver: bool) -> None:
                 current = Range(s)
             valid = True
             members.append((s, current))
+        if current is not None:
+            current.follow(s)
     for s, where in members:
         if where.end or not driver:
             s.cache = (where.start, where.end)
