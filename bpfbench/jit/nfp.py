@@ -286,9 +286,13 @@ def facts_of(prog: Program, kernel: str, offload: bool = True) -> Facts:
     from bpfbench.nfp.gather import gather
     from bpfbench.nfp.offload import check
 
-    found, watch, device = gather(prog, exact=kernel == OWN)
+    found, watch, device = gather(prog)
     if offload:
         check(prog, watch, device, found, kernel == OWN)
+    if kernel == OWN:
+        found, watch, device = gather(prog, exact=True)         # longer: not for programs that are refused anyway
+        if offload:
+            check(prog, watch, device, found, True)
     return watch.notes, device
 
 

@@ -46,7 +46,11 @@ typedef int64_t file_ptr;
 typedef unsigned char bfd_byte;
 typedef struct bfd bfd;
 typedef struct { bfd *owner; } asection;
-typedef struct { unsigned sh_type, sh_info; uint64_t sh_flags, sh_size, sh_entsize; asection *bfd_section; } Elf_Internal_Shdr;
+typedef struct {
+  unsigned sh_type, sh_info;
+  uint64_t sh_flags, sh_size, sh_entsize;
+  asection *bfd_section;
+} Elf_Internal_Shdr;
 static inline unsigned elf_numsections(bfd *b) { return 0; }
 static inline Elf_Internal_Shdr **elf_elfsections(bfd *b) { return 0; }
 static inline bool bfd_get_section_contents(bfd *b, asection *s, void *to, file_ptr at, bfd_size_type n) { return false; }
@@ -112,11 +116,14 @@ def build(source: Path, folder: Path) -> Path:
             shutil.copy(source / name, folder / to)
     else:
         with tarfile.open(source) as tar:
+            left = dict(WANTED)
             for member in tar:
-                to = WANTED.get(member.name.partition("/")[2], "")
+                to = left.pop(member.name.partition("/")[2], "")
                 content = tar.extractfile(member) if to else None
                 if content is not None:
                     (folder / to).write_bytes(content.read())
+                if not left:
+                    break
     (folder / "shim.h").write_text(SHIM)
     (folder / "main.c").write_text(MAIN)
     for name in HEADERS:
@@ -162,8 +169,8 @@ def compare(program: Path, words: list[int]) -> list[str]:
     """A line for each word whose texts differ."""
     from bpfbench.machine.nfp_text import disassemble
 
-    return [f"{word:#015x}: {ours}   instead of   {theirs}" for word, theirs in zip(words, texts(program, words), strict=True)
-            if (ours := disassemble(word)) != theirs]  # fmt: skip
+    pairs = zip(words, texts(program, words), strict=True)
+    return [f"{word:#015x}: {disassemble(word)}   instead of   {said}" for word, said in pairs if disassemble(word) != said]
 
 
 def main() -> int:
