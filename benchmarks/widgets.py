@@ -9,14 +9,13 @@ is made from the same.
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import bpfbench as bb
 from bpfbench.notebook.widgets import static_time_machine, time_machine
 
 sys.path.insert(0, str(Path(__file__).parent))
-from rows import Row, show  # type: ignore[import-not-found]
+from rows import Row, processor, show  # type: ignore[import-not-found]
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 LOOP = ("r0 = 0\nr1 = 0\nl: *(u64 *)(r10 - 8) = r1\nr0 = *(u64 *)(r10 - 8)\nr0 &= 255\nr1 += 1\n"
@@ -28,13 +27,13 @@ def measure(largest: int = 100_000) -> list[Row]:
     static_time_machine(bb.verify(bb.assemble(LOOP.format(n=9)), trace=True), bb.assemble(LOOP.format(n=9)), "warm")
     for size in [s for s in SIZES if s <= largest]:
         prog = bb.assemble(LOOP.format(n=size // 5))
-        begin = time.perf_counter()
+        begin = processor()
         v = bb.verify(prog, trace=True)
-        walked = time.perf_counter()
+        walked = processor()
         page = static_time_machine(v, prog, "t")
-        written = time.perf_counter()
+        written = processor()
         widget = time_machine(v, prog)
-        end = time.perf_counter()
+        end = processor()
         assert widget is not None
         ratios.append((size, (written - walked) / (walked - begin)))
         opened.append((size, (end - written) / (walked - begin)))
