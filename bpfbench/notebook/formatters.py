@@ -53,6 +53,27 @@ def _paths(tree: Any) -> str:
     return fragment(tree_view(tree))
 
 
+def _side_by_side(found: Any) -> str:
+    from bpfbench.notebook.native import side_by_side
+
+    return fragment(side_by_side(found.program, list(found.codes.values()), found.refused))
+
+
+def _reports(found: Any) -> str:
+    from bpfbench.notebook.native import passes
+
+    return fragment(passes(found))
+
+
+def _picture(figure: Any) -> bytes:
+    """A matplotlib figure, also where nothing has imported pyplot."""
+    from io import BytesIO
+
+    out = BytesIO()
+    figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
 # (module, class) -> view; types are named, not imported, so that registering costs nothing
 VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
     ("bpfbench.program.program", "Program", _program),
@@ -60,6 +81,8 @@ VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
     ("bpfbench.verifier.verification", "Verification", _verification),
     ("bpfbench.verifier.path_tree", "PathTree", _paths),
     ("bpfbench.jit.code", "Code", _code),
+    ("bpfbench.jit.listing", "SideBySide", _side_by_side),
+    ("bpfbench.nfp.reports", "Reports", _reports),
     ("bpfbench.verifier.explanation", "Explanation", _explanation),
     ("bpfbench.verifier.logread", "ReadLog", _read_log),
 ]
@@ -80,6 +103,7 @@ def register(shell: Any = None) -> bool:
     html = shell.display_formatter.formatters["text/html"]
     for module, name, view in VIEWS:
         html.for_type_by_name(module, name, view)
+    shell.display_formatter.formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", _picture)
     plain = shell.display_formatter.formatters["text/plain"]
     plain.for_type_by_name("bpfbench.verifier.explanation", "Explanation", lambda e, p, cycle: p.text(str(e)))
     return True

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+LARGE: Final = 1000             # rows
 STATIC: Final = Path(__file__).parent / "static"
 
 
@@ -40,11 +41,15 @@ def _cell(value: object) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[str], label: str) -> str:
-    """A scrolling table with a header row; `label` is its name for screen readers."""
+    """A scrolling table with a header row; `label` is its name for screen readers.
+
+    A large one is laid out when it comes into sight.
+    """
     head = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
-    body = "\n".join(rows)
+    written = list(rows)
+    body = "\n".join(written)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{esc(label)}"><table>'
+        f'<div class="scroll{" large" if len(written) > LARGE else ""}" tabindex="0" role="region" aria-label="{esc(label)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
     )
 

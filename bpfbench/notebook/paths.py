@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from bpfbench.errors import NotebookError
 from bpfbench.notebook.html import Raw, cards, details, esc, row, table
+from bpfbench.notebook.shown import Shown
 from bpfbench.verifier.log import register_text
 from bpfbench.verifier.path_tree import EXIT, LOOP, PRUNED, REFUSED, Checkpoint, Path, PathTree, path_tree
 from bpfbench.verifier.regstate import NOT_INIT
@@ -76,11 +77,11 @@ def _bar(p: Path, count: int, left: float, right: float, y: int, anchor: str) ->
     many = f"{count} paths alike, " if count > 1 else ""
     title = f"path {p.number}: {many}instructions {p.pcs[0]} to {p.pcs[1]}, {p.length} steps, {meaning}"
     times = f'<text x="{right + 13:.1f}" y="{y + 8}" font-size="9" fill="#444">×{count}</text>' if count > 1 else ""
-    link = f'<a href="#{esc(anchor)}-{p.number}" aria-label="{esc(title)}">' if anchor else "<g>"
-    closed = "</a>" if anchor else "</g>"
-    return (f'{link}<title>{esc(title)}</title><rect x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="8" '
+    opens = f'role="link" tabindex="0" data-opens="{esc(anchor)}-{p.number}"' if anchor else 'role="img"'
+    return (f'<g {opens} aria-label="{esc(title)}"><title>{esc(title)}</title>'
+            f'<rect x="{left:.1f}" y="{y}" width="{right - left:.1f}" height="8" '
             f'fill="{colour}" fill-opacity=".35" stroke="{colour}"{dash}/>{_mark(p.end, right, y + 4, colour)}'
-            f"{times}{closed}")
+            f"{times}</g>")
 
 
 def _forked(tree: PathTree, p: Path) -> int:
@@ -207,6 +208,18 @@ def checkpoints(tree: PathTree) -> str:
 
 def _marks(c: Checkpoint) -> str:
     return " ".join(sorted(c.precise))
+
+
+def compare_runs(first: Any, second: Any, names: tuple[str, str] = ("", "")) -> Shown:
+    """Two verifications of one program (made with `trace=True`), side by side, for a notebook.
+
+    >>> import bpfbench as bb
+    >>> prog = bb.assemble("r0 = 0\\nexit")
+    >>> compare_runs(bb.verify(prog, trace=True), bb.verify(prog, kernel="linux-6.1", trace=True))
+    Runs(prog: 2 against 2 instructions)
+    """
+    says = f"Runs({first.program.name}: {first.insns_processed} against {second.insns_processed} instructions)"
+    return Shown(side_by_side(first, second, names), says)
 
 
 def side_by_side(first: Any, second: Any, names: tuple[str, str] = ("", "")) -> str:

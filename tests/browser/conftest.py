@@ -47,13 +47,20 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         context.close()
 
 
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    tab = chromium.new_page()
+def watch(tab: Any) -> list[str]:
+    """What goes wrong in a page from now on: errors in the console, requests that leave this machine."""
     wrong: list[str] = []
     tab.on("console", lambda m: m.type == "error" and wrong.append(m.text))
     tab.on("pageerror", lambda e: wrong.append(str(e)))
     tab.on("request", lambda r: r.url.startswith(LOCAL) or wrong.append(f"left this machine: {r.url}"))
+    tab.set_default_timeout(10_000)
+    return wrong
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    tab = chromium.new_page()
+    wrong = watch(tab)
     tab.wrong = wrong
     yield tab
     tab.close()

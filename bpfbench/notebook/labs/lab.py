@@ -13,6 +13,7 @@ part (static/labs.js) draws parts and reports what the user changes; Python comp
 | table  | label heads rows marks | rows of text; `marks` gives rows a class (ok, bad, now) |
 | say    | text kind | a sentence; the last one is read out when it changes |
 | keys   | items | buttons |
+| drawing | label svg | a drawing that Python made |
 
 Without a kernel `static_lab` writes the document as plain HTML: everything is there to be read, and the inputs say that
 they need a kernel.  A view that was exported with BPFBENCH_EXPORT=1 in the environment is only that.
@@ -153,6 +154,11 @@ def say(text: str, kind: str = "") -> Part:
     return {"kind": "say", "text": text, "class": kind}
 
 
+def drawing(label: str, svg: str) -> Part:
+    """An SVG that the library drew."""
+    return {"kind": "drawing", "label": label, "svg": svg}
+
+
 def keys(*items: tuple[str, str, str]) -> Part:
     """Buttons: (name, label, key)."""
     return {"kind": "keys", "items": [list(item) for item in items]}
@@ -200,6 +206,11 @@ def _value_html(part: Part) -> str:
         f'<div class="input"><b>{esc(part["label"])}</b>{shown}</div>'
 
 
+def _drawing_html(part: Part) -> str:
+    return (f'<figure><figcaption>{esc(part["label"])}</figcaption><div class="svg" tabindex="0" role="region" '
+            f'aria-label="{esc(part["label"])}">{part["svg"]}</div></figure>')
+
+
 def _table_html(part: Part) -> str:
     head = "".join(f'<th scope="col">{esc(h)}</th>' for h in part["heads"])
     rows = "".join(f'<tr class="{esc(part["marks"].get(str(i), ""))}">' + "".join(f"<td>{esc(c)}</td>" for c in cells)
@@ -210,6 +221,6 @@ def _table_html(part: Part) -> str:
 
 _STATIC: dict[str, Any] = {
     "bits": _bits_html, "line": _line_html, "choice": _value_html, "field": _value_html, "slider": _value_html,
-    "table": _table_html, "keys": lambda part: "",
+    "table": _table_html, "drawing": _drawing_html, "keys": lambda part: "",
     "say": lambda part: f'<p class="{esc(part["class"])}">{esc(part["text"])}</p>',
 }  # fmt: skip

@@ -145,6 +145,16 @@ const PARTS = {
     return { node, update };
   },
 
+  drawing(first) {
+    const caption = make("figcaption"), frame = make("div", { class: "svg", tabindex: "0", role: "region" });
+    function update(part) {
+      caption.textContent = part.label;
+      frame.setAttribute("aria-label", part.label);
+      if (frame.shown !== part.svg) frame.innerHTML = frame.shown = part.svg;
+    }
+    return { node: make("figure", {}, caption, frame), update };
+  },
+
   say() {
     const node = make("p");
     return { node, update: (part) => { node.className = `say ${part.class}`; if (node.textContent !== part.text) node.textContent = part.text; } };

@@ -59,12 +59,25 @@
     frame.append(svg);
   }
 
+  function open(mark) {                               // what a mark of a drawing stands for, written out below it
+    const found = mark.closest(".bb").querySelector(`#${CSS.escape(mark.dataset.opens)}`);
+    if (!found) return;
+    for (let e = found; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
+    const own = found.querySelector("details");
+    if (own) own.open = true;
+    found.scrollIntoView({ block: "nearest" });
+    found.querySelector("summary")?.focus();
+  }
+
   document.addEventListener("mouseover", (e) => light(of(e)));
   document.addEventListener("focusin", (e) => of(e) && light(of(e)));
   document.addEventListener("click", (e) => {
     const el = of(e), native = e.target.closest && e.target.closest(".bb .native");
+    const mark = e.target.closest && e.target.closest(".bb [data-opens]");
+    if (mark) open(mark);
     if (el) { light(el); bring(el); }
     if (native && el) {
+      native.dataset.at = el.dataset.pc;
       const one = e.target.closest(".ni");
       encoding(native, one ? [one] : [...el.querySelectorAll(".ni")]);
     }
@@ -78,13 +91,20 @@
     arrows(native);
   });
   document.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" && e.target.matches?.(".bb [data-opens]")) {
+      open(e.target);
+      e.preventDefault();
+      e.stopPropagation();
+      return;
+    }
     const native = e.target.closest && e.target.closest(".bb .native");
     if (!native || e.ctrlKey || e.metaKey || e.altKey || !["j", "k", "e"].includes(e.key)) return;
-    const rows = [...native.querySelectorAll("tr[data-pc]")], at = rows.findIndex((r) => r.classList.contains("hot"));
+    const rows = [...native.querySelectorAll("tr[data-pc]")], at = rows.findIndex((r) => r.dataset.pc === native.dataset.at);
     if (e.key === "e") { if (at >= 0) encoding(native, [...rows[at].querySelectorAll(".ni")]); }
     else {
       const row = rows[Math.min(Math.max(at + (e.key === "j" ? 1 : -1), 0), rows.length - 1)];
       light(row);
+      native.dataset.at = row.dataset.pc;
       row.scrollIntoView({ block: "nearest" });
       bring(row);
     }
