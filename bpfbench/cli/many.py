@@ -126,6 +126,8 @@ def batch(args: argparse.Namespace, answer: Callable[[dict[str, Any], Any], dict
 
     source = -1
     if args.batch == "-":
+        if sys.stdin is None:
+            raise UsageError("there is no standard input to read")
         with contextlib.suppress(OSError, ValueError):
             source = sys.stdin.fileno()
     jobs = _jobs(stdin_lines(source) if source >= 0 else lines(args.batch))

@@ -108,7 +108,18 @@ def test_a_conversation_is_answered_line_by_line(tmp_path) -> None:  # type: ign
             p.stdin.flush()
             assert json.loads(p.stdout.readline())["name"] == f"p{number}"
         p.stdin.close()
-        assert p.wait(20) == 0
+        assert p.wait(60) == 0
+
+
+def test_a_closed_standard_input_is_one_line() -> None:
+    found = subprocess.run(f"{sys.executable} -m bpfbench verify --batch - <&-", shell=True, capture_output=True, text=True)
+    assert found.returncode == 2 and found.stderr == "bpfbench: there is no standard input to read\n"
+
+
+def test_a_reader_that_goes_away_ends_the_workers() -> None:
+    call = f"{sys.executable} -m bpfbench verify {' '.join(OBJECTS * 5)} --processes 2 | head -n 1"
+    found = subprocess.run(["bash", "-c", f"set -o pipefail; {call}"], capture_output=True, text=True, timeout=60)
+    assert found.stdout.count("\n") == 1 and "Traceback" not in found.stderr and "Exception" not in found.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -123,7 +134,7 @@ def test_an_interrupted_batch_keeps_what_it_found_and_goes_on_from_there(how, tm
         assert p.stdout is not None
         first = [p.stdout.readline() for _ in range(10)]
         (os.killpg if how == signal.SIGINT else os.kill)(p.pid, how)      # a terminal sends Ctrl-C to the whole group
-        out, err = p.communicate(timeout=30)
+        out, err = p.communicate(timeout=60)
         assert p.returncode == 130
         assert len(err.splitlines()) == 1 and "interrupted after" in err and "goes on from there" in err
         with pytest.raises(ProcessLookupError):
