@@ -79,7 +79,7 @@ def crosses(chain: Chain, load: Step, driver: bool) -> bool:
         return False
     if not driver:
         apart = head.note.distances(stored.note) if head.note.ptr == "packet" else None
-        return apart is None or any(abs(load.insn.off - s.insn.off + distance) < load.width
+        return apart is None or any(-load.width < load.insn.off - s.insn.off + distance < s.width
                                     for s in chain.stores for distance in apart)  # fmt: skip
     if head.note.id != stored.note.id:
         return True
