@@ -312,7 +312,8 @@ _HERE: Final = "bpfbench.course.exercises.binaries."
 _SEALED: Final = tuple(_HERE + n for n in ("_match", "_widened"))
 
 EXERCISES: Final = [
-    Exercise("jump-table-match", "match", "Recognise a switch", 4, 8, "25 jump tables: recovery", "post, 0-4",
+    Exercise("jump-table-match", "match", "Recognise a switch", 4, 8, "25 jump tables: recovery",
+             "none (the post, points 0-4)",
              public=match_cases(Random(38)), more=match_cases, attempt=_match_attempt, expected=_match_expected,
              draw=draw_match,
              mistakes=(("`b.hi` lets the number itself through: one entry more than the number compared with",
@@ -331,7 +332,7 @@ EXERCISES: Final = [
              seals=("bpfbench.jumptable.guess.guess", "bpfbench.jumptable.guess.shape_of",
                     "bpfbench.jumptable.sizes.index_range", *_SEALED)),
     Exercise("jump-table-widen", "widen", "A table for blocks that have moved", 3, 6, "26 jump tables: rewriting",
-             "post, 7", public=widen_cases(Random(39)), more=widen_cases, attempt=_widen_attempt,
+             "none (the post, point 7)", public=widen_cases(Random(39)), more=widen_cases, attempt=_widen_attempt,
              expected=_widen_expected, draw=draw_widen,
              mistakes=(("old entries may have a sign", as_if(_widen_attempt, _widened(signed=False))),
                        ("an old entry counts instructions, not bytes: shift it",

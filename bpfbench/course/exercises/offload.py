@@ -65,7 +65,8 @@ def _pair(load: int, store: int, width: int) -> tuple[Step, Step]:
     size = 8 * width
     insns = program(f"r5 = *(u{size} *)(r2 +{load})\n*(u{size} *)(r2 +{store}) = r5\nexit").insns
     notes = [Note(), Note(), Note()]
-    notes[0].ptr = notes[1].ptr = "packet"
+    for note in notes[:2]:
+        note.ptr, note.places = "packet", [(0, 0)]
     first, second, _ = steps_of(insns, notes)
     return first, second
 
