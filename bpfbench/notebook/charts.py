@@ -23,7 +23,7 @@ from bpfbench.verifier.regstate import NOT_INIT, SCALAR
 
 WIDTH: Final = 900
 BAND: Final = 92                # height of a register's strip
-LEFT: Final = 44
+LEFT: Final = 72
 MOST_MARKS: Final = 6000
 MOST_ROWS: Final = 2000
 
@@ -64,7 +64,7 @@ def _strip(v: Any, visits: list[Any], r: int, top: int, scale: float) -> str:
             runs[-1] = (first, step, pc, held, text)
         else:
             runs.append((step, step, e.pc, reg, text))
-    marks = [f'<text x="{LEFT - 8}" y="{top + 46}" font-size="12" text-anchor="end">r{r}</text>']
+    marks = [f'<text x="8" y="{top + 46}" font-size="13" font-weight="bold">r{r}</text>']
     for power in (0, 32, 64):
         y = _y(top, (1 << power) - 1)
         marks.append(f'<path d="M{LEFT} {y:.1f} H{WIDTH - 8}" stroke="#d4d9df"/><text x="{LEFT - 8}" y="{y + 3:.1f}" '

@@ -29,7 +29,7 @@ class OfflineExporter(HTMLExporter):
 
     def __init__(self, **options: Any) -> None:
         os.environ["BPFBENCH_EXPORT"] = "1"             # the kernel that --execute starts inherits it
-        super().__init__(**{**dict.fromkeys(ELSEWHERE, NOTHING), **options})
+        super().__init__(**{**dict.fromkeys(ELSEWHERE, NOTHING), **options})  # type: ignore[no-untyped-call]
 
 
 def export(notebook: Any, timeout: int = 120) -> str:

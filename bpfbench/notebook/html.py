@@ -48,8 +48,9 @@ def table(heads: Sequence[str], rows: Iterable[str], label: str) -> str:
     head = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
     written = list(rows)
     body = "\n".join(written)
+    marks = "scroll large" if len(written) > LARGE else "scroll"
     return (
-        f'<div class="scroll{" large" if len(written) > LARGE else ""}" tabindex="0" role="region" aria-label="{esc(label)}"><table>'
+        f'<div class="{marks}" tabindex="0" role="region" aria-label="{esc(label)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
     )
 

@@ -99,9 +99,8 @@ def _mark(end: str, x: float, y: float, colour: str) -> str:
 
 
 def legend() -> str:
-    items = "".join(f'<span style="border-left:.9em solid {colour};padding-left:.35em;margin-right:1.1em">{esc(text)}</span>'
-                    for colour, text in ENDS.values())
-    return f'<p class="dim">{items}</p>'
+    items = "".join(f'<span style="border-left-color:{colour}">{esc(text)}</span>' for colour, text in ENDS.values())
+    return f'<p class="dim legend">{items}</p>'
 
 
 def tree_view(tree: PathTree, anchor: str = "p") -> str:
@@ -132,6 +131,10 @@ def _written(tree: PathTree, anchor: str) -> str:
     return done.get(0, "") + (f'<p class="dim">… {more} more rows of paths are not written out</p>' if more > 0 else "")
 
 
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def _forks(p: Path) -> str:
     """Where it forked, each place once."""
     counts: dict[tuple[int, int], int] = {}
@@ -147,14 +150,14 @@ def _about(tree: PathTree, p: Path) -> str:
     if p.forks:
         parts.append(f"<p>forks at {esc(_forks(p))}</p>")
     if p.kept:
-        parts.append(f"<p>checkpoints {esc(', '.join(f'{n} at {tree.checkpoints[n].pc}' for n in p.kept[:MOST_ROWS]))}</p>")
+        parts.append(f"<p>checkpoint{'s' * (len(p.kept) > 1)} {esc(', '.join(f'{n} at {tree.checkpoints[n].pc}' for n in p.kept[:MOST_ROWS]))}</p>")
     if p.misses:
         rows = (row([m.pc, m.against, m.why], numbers=2) for m in p.misses[:MOST_ROWS])
         heads = ["at", "checkpoint", "why it does not cover this path"]
         body = table(heads, rows, f"failed comparisons of path {p.number}")
         more = len(p.misses) - MOST_ROWS
         body += f"<p>… {more} more</p>" if more > 0 else ""
-        parts.append(details(f"{len(p.misses)} comparisons that failed", body))
+        parts.append(details(f"{_count(len(p.misses), 'comparison')} that failed", body))
     if p.by >= 0:
         parts.append(details("both states side by side", side(tree, p)))
     return "".join(parts)
@@ -177,7 +180,7 @@ def side(tree: PathTree, p: Path) -> str:
         if any(c.strip("?") for c in cells):
             rows.append(_pair(name, cells[0], cells[1], cells[0] == cells[1], name in old.precise))
     heads = ["", f"checkpoint {old.number} (step {old.step})", f"path {p.number} (step {p.steps[1]})", ""]
-    return table(heads, rows, f"states of checkpoint {old.number} and path {p.number}")
+    return f'<div class="states">{table(heads, rows, f"states of checkpoint {old.number} and path {p.number}")}</div>'
 
 
 def _reg(reg: Any) -> str:
@@ -203,7 +206,7 @@ def checkpoints(tree: PathTree) -> str:
     used = sorted(tree.checkpoints.values(), key=lambda c: (-c.hits, c.number))[:MOST_ROWS]
     rows = (row([c.number, c.pc, c.hits, c.misses, _marks(c)], numbers=4) for c in used)
     body = table(["checkpoint", "at", "paths ended", "did not cover", "needed exactly"], rows, "checkpoints")
-    return details(f"{len(tree.checkpoints)} checkpoints, most useful first", body)
+    return details(f"{_count(len(tree.checkpoints), 'checkpoint')}, most useful first", body)
 
 
 def _marks(c: Checkpoint) -> str:

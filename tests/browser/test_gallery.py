@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +34,8 @@ class Gallery:
 
     def view(self, name: str) -> Any:
         """The output of a cell, scrolled into sight."""
-        cell = self.page.locator(".jp-CodeCell").nth(NAMES.index(name)).locator(".jp-Cell-outputWrapper, .jp-Cell-outputArea").first
+        outputs = ".jp-Cell-outputWrapper, .jp-Cell-outputArea"
+        cell = self.page.locator(".jp-CodeCell").nth(NAMES.index(name)).locator(outputs).first
         cell.scroll_into_view_if_needed()
         return cell
 
@@ -336,8 +336,8 @@ def _runs(lab: Any, page: Any) -> None:
     kernel = lab.get_by_label("second: as in")
     kernel.focus()
     page.keyboard.press("End")                                    # linux-4.18, by keyboard
-    page.wait_for_function("(b) => ![b].includes([...document.querySelectorAll('.lab .say')].at(-1).textContent)", arg=before)
-    assert lab.locator("svg").count() == 2
+    lab.locator("th", has_text="linux-4.18").wait_for()
+    assert lab.locator(".say").last.inner_text() != before and lab.locator("svg").count() == 2
 
 
 DRIVE = {"tnum": _tnum, "bounds": _bounds, "encoding": _encoding, "pruning": _pruning, "liveness": _liveness, "dfs": _dfs,

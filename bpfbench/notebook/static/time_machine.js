@@ -339,7 +339,7 @@ export async function render({ model, el }) {
     oninput: () => go(Number(slider.value)) });
   const readout = make("output", { class: "tm-readout" });
   const jump = make("input", { type: "number", min: "1", max: String(t.steps), "aria-label": "go to step", placeholder: "go to step",
-    class: "tm-jump", onkeydown: (event) => { event.stopPropagation(); if (event.key === "Enter") go(Number(jump.value) - 1); } });
+    class: "tm-jump", onkeydown: (event) => { event.stopPropagation(); if (event.key === "Enter") { go(Number(jump.value) - 1); jump.value = ""; } } });
   const marks = make("canvas", { class: "tm-marks", width: "1000", height: "14", "aria-hidden": "true" });
   const buttons = make("div", { class: "tm-buttons", role: "toolbar", "aria-label": "moves" });
   const list = make("div", { class: "scroll tm-list", tabindex: "0", role: "region", "aria-label": "program" });
