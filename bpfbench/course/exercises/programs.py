@@ -20,7 +20,7 @@ from bpfbench.verifier.observe import Observer
 from bpfbench.verifier.verification import Verification, verify
 
 LONGEST: Final = 4000                # characters of a program
-PATIENCE: Final = 50_000             # instructions of the walk
+PATIENCE: Final = 20_000             # instructions of the walk
 
 
 @final
