@@ -5,10 +5,10 @@
     none      the driver's translation without any pass          driver   with its passes (kernel linux-6.1)
     ours      all passes of bpfbench
 
-`words` is the length of the image, `run` the instructions that a packet takes on average over all captures, `cycles` the
-engine's clock from arrival to verdict (one packet of 200 bytes for the examples): latencies of memory and helpers are chosen (execute/nfp_bus.py, nfp_firmware.py), the
-same for all columns.  Where the driver's code does what the machine leaves undefined, the table says "defect", where it
-refuses a program that we take, "refused".
+`words` is the length of the image, `run` the instructions that a packet takes on average over all captures (one packet of
+200 bytes for the examples), `cycles` the engine's clock from arrival to verdict: latencies of memory and helpers are
+chosen (execute/nfp_bus.py, nfp_firmware.py), the same for all columns.  Where the driver's code does what the machine
+leaves undefined, the table says "defect", where it refuses a program that we take, "refused".
 """
 
 from __future__ import annotations
