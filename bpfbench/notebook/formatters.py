@@ -81,6 +81,7 @@ VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
     ("bpfbench.verifier.verification", "Verification", _verification),
     ("bpfbench.verifier.path_tree", "PathTree", _paths),
     ("bpfbench.jit.code", "Code", _code),
+    ("bpfbench.jit.nfp", "NfpCode", _code),
     ("bpfbench.jit.listing", "SideBySide", _side_by_side),
     ("bpfbench.nfp.reports", "Reports", _reports),
     ("bpfbench.verifier.explanation", "Explanation", _explanation),

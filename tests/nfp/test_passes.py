@@ -223,3 +223,12 @@ def test_masks_of_whole_bytes_take_one_instruction() -> None:
         masked = texts(compile_nfp(prog, "bpfbench"), "ld_field_w_clr[gprB_6")
         assert bool(masked) == (mask != 0x7F00FF00)
         same(prog)
+
+
+def test_a_report_in_a_notebook() -> None:
+    from bpfbench.notebook.formatters import VIEW_OF
+
+    found = bb.nfp.reports(program(copy_lines(4, 8, 300, True)))
+    page = VIEW_OF["Reports"](found)
+    assert "part of a gathered copy" in page and "mem[read32_swap, $xfer_0, gprA_4, 0x3, 8]" in page
+    assert "NfpCode" in VIEW_OF
