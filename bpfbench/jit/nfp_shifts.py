@@ -152,7 +152,8 @@ def below(g: Generator, s: Step, fn: int, r: int) -> None:
     first, second, _ = PARTS[fn]
     if fn == ops.LSH:
         if s.wide:
-            (left_high if g.driver or s.note.src_min else left_high_or_zero)(g.w, d, r)
+            above_zero = 0 < s.note.src_min <= s.note.src_max < 32      # of larger ones the last five bits can be 0
+            (left_high if g.driver or above_zero else left_high_or_zero)(g.w, d, r)
         left_low(g.w, d, r)
         return
     first(g.w, d, r)
