@@ -4,7 +4,7 @@
     lectures/              the notebooks, as saved        rules.html      why programs are refused
     exercises.html         the tasks                      profiles.html   what differs between kernels
     documents/             docs/*.md                      reports/        each data set, from C to machine code
-    api/                   the reference                  site.css
+    api/                   the reference                  search.html      titles, headings, names
 
 It works from a disk, without a network; the last step follows every link (pages/links.py).
 """
@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from docs.pages import api, kernels, lectures, links, manual, papers, reports, shell
+from docs.pages import api, find, kernels, lectures, links, manual, papers, reports, shell
 
 STARTS = (
     ("lectures/index.html", "Lectures", "thirty notebooks, from a static compiler to research on the verifier"),
@@ -60,6 +60,7 @@ def build(out: Path) -> list[str]:
         ("rules and kernels", lambda: kernels.write_kernels(out, manual.write_rules(out), kernels.objects())),
         ("reports", lambda: reports.write_reports(out, kernels.objects())),
         ("api", lambda: api.write_api(out)),
+        ("search", lambda: find.write_search(out)),
         ("sources", lambda: papers.write_sources(out, links.sources(out))),
     )
     for name, step in steps:

@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kernels.write_kernels(out, said, objects)
     reports.write_reports(out, objects)
     api.write_api(out, MODULES)
+    build.find.write_search(out)
     papers.write_sources(out, links.sources(out))
     return out
 
@@ -73,6 +74,15 @@ def test_each_rule_is_told_with_what_each_kernel_says(site: Path) -> None:
     loop = next(r for r in RULES if r.code == "infinite-loop")
     said = manual.verdicts(loop)
     assert said["linux-4.18"].startswith("back-edge") and said["linux-6.18"].startswith("infinite loop detected")
+
+
+def test_rules_headings_operations_and_names_can_be_searched(site: Path) -> None:
+    found = {text: url for text, url, _ in build.find.entries(site)}
+    assert found["deref-maybe-null"] == "rules.html#deref-maybe-null"
+    assert found["bpfbench.verifier.tnum"] == "api/bpfbench/verifier/tnum.html"
+    assert found["SDIV64_K"] == "manual.html#SDIV64_K" and found["13 · Pruning"] == "lectures/13_pruning.html"
+    text = (site / "search-index.js").read_text()
+    assert text.startswith("const ENTRIES = [[") and "</script" not in text
 
 
 def test_profiles_show_only_what_differs(site: Path) -> None:

@@ -23,7 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 NAV = (("index.html", "bpfbench"), ("lectures/index.html", "Lectures"), ("exercises.html", "Exercises"),
        ("documents/index.html", "Documents"), ("rules.html", "Rules"), ("profiles.html", "Kernels"),
-       ("manual.html", "Instructions"), ("reports/index.html", "Data sets"), ("api/index.html", "API"))  # fmt: skip
+       ("manual.html", "Instructions"), ("reports/index.html", "Data sets"), ("api/index.html", "API"),
+       ("search.html", "Search"))  # fmt: skip
 
 
 def header(depth: int, here: str = "") -> str:

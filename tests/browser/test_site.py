@@ -30,6 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reports.write_reports(out, objects)
     api.write_api(out, ["bpfbench", "bpfbench.verifier", "bpfbench.verifier.tnum"])
     papers.write_sources(out, {"bpfbench/bits.py"})
+    build.find.write_search(out)
     return out
 
 
@@ -51,3 +52,13 @@ def test_pages_fit_a_phone_in_both_schemes(site: Path, chromium: Any) -> None:
         tab.close()
         assert asked == []
     assert len(grounds) == 2
+
+
+def test_search_finds_while_one_types(site: Path, chromium: Any) -> None:
+    tab = chromium.new_page()
+    tab.goto((site / "search.html").as_uri())
+    tab.fill("#q", "unreach")
+    assert tab.locator("#found a").first.get_attribute("href") == "rules.html#unreachable"
+    tab.fill("#q", "no such thing at all")
+    assert tab.locator("#found li").count() == 0 and tab.inner_text("#count") == "0 places"
+    tab.close()
