@@ -13,6 +13,7 @@ from bpfbench.verifier.case import Case
 from bpfbench.verifier.reason_facts import Values, register
 from bpfbench.verifier.reason_memory import subject
 from bpfbench.verifier.regstate import RegState
+from bpfbench.verifier.route import slot_at
 from bpfbench.verifier.scalar import s64
 from bpfbench.verifier.words import span
 
@@ -37,11 +38,40 @@ def argument(case: Case, v: Values) -> None:
     if insn is not None and insn.kind == ops.CALL:
         proto = helper_protos.proto(insn.imm, case.program.type, case.program.attach_type, case.version)
         if proto is not None and 0 < r <= len(proto.args):
-            v["role"] = f" ({repr(proto.args[r - 1])[4:-1]})"
+            v["role"] = f" ({role(proto.args[r - 1])})"
     if reg is not None and reg.kind & rs.MAYBE_NULL:
         v["remedy"] = f"Before instruction {case.pc}: `if r{r} == 0 goto …`."
     elif reg is not None and reg.kind == rs.SCALAR:
         v["remedy"] = f"Pass a pointer in r{r}, not a number; check the order of the arguments."
+
+
+# kind of argument -> in words
+ROLES = {
+    helper_protos.ARG_CONST_MAP_PTR: "a map", helper_protos.ARG_MAP_KEY: "a key of the map",
+    helper_protos.ARG_MAP_VALUE: "a value of the map", helper_protos.ARG_MEM: "memory, its size in the next argument",
+    helper_protos.ARG_CTX: "the program's context", helper_protos.ARG_SOCK_COMMON: "a socket of any kind",
+    helper_protos.ARG_SOCKET: "a full socket", helper_protos.ARG_BTF_ID_SOCK_COMMON: "a socket of any kind",
+    helper_protos.ARG_RINGBUF_MEM: "a reserved record", helper_protos.ARG_PERCPU_BTF_ID: "a per-CPU variable",
+    helper_protos.ARG_FUNC: "a function", helper_protos.ARG_STACK: "a pointer to the stack",
+    helper_protos.ARG_CONST_STR: "a constant string", helper_protos.ARG_SPIN_LOCK: "a bpf_spin_lock in a map's value",
+    helper_protos.ARG_TIMER: "a bpf_timer in a map's value", helper_protos.ARG_KPTR: "a kernel pointer in a map's value",
+    helper_protos.ARG_DYNPTR: "a dynamic pointer",
+}  # fmt: skip
+
+
+def role(arg: helper_protos.Arg) -> str:
+    """What an argument is for.
+
+    >>> role(helper_protos.proto(86, "sched_cls").args[0])
+    'a socket of any kind'
+    """
+    if arg.kind == helper_protos.ARG_FIXED_MEM:
+        words = f"{arg.size} bytes of memory"
+    elif arg.kind == helper_protos.ARG_BTF_ID:
+        words = f"a kernel structure{f' {arg.btf}' if arg.btf else ''}"
+    else:
+        words = ROLES.get(arg.kind, "a number")
+    return words + (", or null" if arg.maybe_null else "")
 
 
 def packet_argument(case: Case, v: Values) -> None:
@@ -148,8 +178,7 @@ def dynptr(case: Case, v: Values) -> None:
     arguments(case, v)
     last = case.last
     insn = case.insn
-    v["does_call"] = f"{v['helper']} is called at {case.pc}" if insn is not None and insn.is_call else \
-        f"{v['Insn']} writes the stack"
+    v["does_call"] = f"{v.get('helper', 'The helper')} is called at {case.pc} with {v['subjects']}"
     slots: list[str] = []
     for r in case.subjects():
         reg = case.reg(r)
@@ -157,6 +186,11 @@ def dynptr(case: Case, v: Values) -> None:
             at = (-(reg.off + s64(reg.scalar.v)) - 1) // 8
             content = case.stack(reg.frame, at)
             slots.append(f"the stack at r{r} holds {content or 'nothing'}")
+    if insn is not None and insn.kind in (ops.ST, ops.STX) and case.last is not None:
+        place = slot_at(case.last, insn.dst, insn.off)
+        where = f"the slot fp-{8 * place[1] + 8}" if place is not None else "the stack"
+        v["does_call"] = f"{v['Insn']} writes into {where}"
+        slots = ["a dynamic pointer lies there that holds a reference (ring buffer memory)"]
     v["dynptr"] = "; ".join(slots) or f"{case.message}"
     wanted = {"Expected an initialized": "a dynamic pointer that a helper has made, at its place",
               "Dynptr has to be": "16 bytes of stack without a dynamic pointer",

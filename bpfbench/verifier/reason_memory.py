@@ -150,6 +150,7 @@ def outside(case: Case, v: Values) -> None:
 
 def smallest(case: Case, v: Values) -> None:
     reg = subject(case, v)
+    v.update(lowest="The offset may be as small as anything", low_wanted="an offset that is never negative")
     if reg is None:
         v.update(smallest="anything", largest="anything")
         return
@@ -158,7 +159,10 @@ def smallest(case: Case, v: Values) -> None:
     pointer = reg.kind != rs.SCALAR
     low = reg.scalar.smin + (fixed if pointer and reg.scalar.smin != S64_MIN else 0)
     high = reg.scalar.umax + (fixed if pointer and reg.scalar.umax != U64_MAX else 0)
-    v.update(smallest=integer(low), largest=integer(high))
+    v.update(smallest=integer(low), largest=integer(high), lowest=f"The offset may be as small as {integer(low)}")
+    if reg.kind & rs.BASE in rs.PACKET_KINDS:       # here the variable part alone counts
+        v.update(lowest=f"The variable part of the offset may be as small as {integer(reg.scalar.smin)}",
+                 low_wanted="a variable part that is never negative, whatever constant is added to it")
 
 
 def packet_access(case: Case, v: Values) -> None:

@@ -240,8 +240,7 @@ ROWS: Final[list[Row]] = [
         rf"size=(?P<size>{N})", "{Insn} reaches memory through {r}, which is {is}. {access}.",
         "every byte of the access inside the {limit} bytes of the object", "{remedy}", memory.outside),
     Row(rf"{R} min value is negative, either use unsigned index or do a if \(index >=0\) check\.",
-        "{Insn} reaches memory through {r}, which is {is}. The offset may be as small as {smallest}.",
-        "an offset that is never negative",
+        "{Insn} reaches memory through {r}, which is {is}. {lowest}.", "{low_wanted}",
         "Use an unsigned type, or check the index for >= 0 before it is added to the pointer.", memory.smallest),
     Row(rf"{R} min value is negative, either use unsigned or 'var &= const'",
         "{helper} takes a size from {r}, which is {is}: it may be {smallest}.", "a size that is never negative",
@@ -502,7 +501,7 @@ ROWS: Final[list[Row]] = [
         r"|potential write to dynptr at off=(?P<off>-?\d+) disallowed|.* has to be at a constant offset"
         r"|cannot pass in .* at an offset=(?P<off2>-?\d+)|Unsupported reg type (?P<t2>\S+) for bpf_dynptr_from_mem data"
         r"|R\d+ has to be at .*",
-        "{does_call} with {subjects}; {dynptr}.", "{dynptr_wanted}", "", calls.dynptr),
+        "{does_call}; {dynptr}.", "{dynptr_wanted}", "", calls.dynptr),
 
     # Privileges -------------------------------------------------------------------------------------------------------
     Row(rf"{R} leaks addr into (?P<where>\S+)", "{Insn} writes {r}, which is {is}, into {where}.",
