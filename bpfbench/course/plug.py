@@ -30,7 +30,7 @@ def locate(path: str) -> tuple[Any, str, Any]:
         except ModuleNotFoundError:
             continue
         for part in parts[cut:-1]:
-            owner = getattr(owner, part)
+            owner = getattr(owner, part, None)
         if not hasattr(owner, parts[-1]):
             break
         return owner, parts[-1], getattr(owner, parts[-1])
