@@ -150,7 +150,8 @@ def _about(tree: PathTree, p: Path) -> str:
     if p.forks:
         parts.append(f"<p>forks at {esc(_forks(p))}</p>")
     if p.kept:
-        parts.append(f"<p>checkpoint{'s' * (len(p.kept) > 1)} {esc(', '.join(f'{n} at {tree.checkpoints[n].pc}' for n in p.kept[:MOST_ROWS]))}</p>")
+        kept = ", ".join(f"{n} at {tree.checkpoints[n].pc}" for n in p.kept[:MOST_ROWS])
+        parts.append(f"<p>checkpoint{'s' * (len(p.kept) > 1)} {esc(kept)}</p>")
     if p.misses:
         rows = (row([m.pc, m.against, m.why], numbers=2) for m in p.misses[:MOST_ROWS])
         heads = ["at", "checkpoint", "why it does not cover this path"]
