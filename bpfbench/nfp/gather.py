@@ -9,6 +9,7 @@ Source: `nfp_verify_insn`, `nfp_bpf_finalize` and the functions they call in the
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from bpfbench.errors import NotSupported
@@ -28,6 +29,7 @@ KERNEL: Final = "linux-6.1"     # the kernel whose driver is meant
 CLASSES: Final = {CTX: "ctx", STACK: "stack", MAP_VALUE: "map_value", PACKET: "packet", SCALAR: "scalar"}
 RANGED: Final = (ops.LSH, ops.RSH, ops.ARSH, ops.MUL, ops.DIV, ops.MOD)
 SHORT: Final = (PACKET, PACKET_END, PACKET_META)     # addresses of 32 bits on the card
+CARD: Final = 1                 # some network interface
 U16: Final = 0xFFFF
 U32: Final = 0xFFFFFFFF
 WORD: Final = 4
@@ -151,8 +153,10 @@ def gather(program: Program, kernel: str = KERNEL, exact: bool = False) -> tuple
     The verifier leaves out a path that arrives with another number where no check depends on it, and the driver never
     sees that number: a range that it joins can be too small.  `exact` walks on unless the numbers are within those seen.
     """
+    offloaded = copy(program)
+    offloaded.ifindex = offloaded.ifindex or CARD
     watch = Gatherer(program)
-    found = verify(program, kernel, observer=watch, without=("precision",) if exact else ())
+    found = verify(offloaded, kernel, observer=watch, without=("precision",) if exact else ())
     if not found.accepted:
         assert found.rejection is not None
         if exact:

@@ -141,11 +141,12 @@ class Program:
     `symbols`   name -> pc of functions;  `lines` pc -> source line, valid until the next entry
     `btf`, `func_info`, `line_info`   raw, as bpf(2) takes them
     `attach_to` what the section name says about the attach point ("sched/sched_switch"), "" if nothing
+    `ifindex`   not 0: loaded for the card of that network interface, which executes it
     """
 
     __slots__ = (
         "name", "type", "attach_type", "license", "section", "insns", "maps", "symbols", "lines", "btf", "func_info",
-        "line_info", "attach_to", "category", "flags", "comments",
+        "line_info", "attach_to", "category", "flags", "comments", "ifindex",
     )  # fmt: skip
 
     def __init__(
@@ -168,6 +169,7 @@ class Program:
         self.attach_to = ""
         self.category = ""
         self.flags = 0
+        self.ifindex = 0
 
     @property
     def raw(self) -> bytes:

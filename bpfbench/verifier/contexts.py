@@ -21,7 +21,12 @@ kernel/bpf/cgroup.c, kernel/bpf/syscall.c, net/netfilter/nf_bpf_link.c; slides 1
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    from bpfbench.program.program import Program
+
+RX_QUEUE_INDEX: Final = 16
 
 # What a load of the field yields -------------------------------------------------------------------------------------
 
@@ -472,3 +477,8 @@ def _fits(shape: str, inside: int, bytes_: int, size: int, at: int, array_end: i
     if shape == "4" and bytes_ == 4:
         return inside == 0
     return bytes_ <= size
+
+
+def offloaded_write(prog: Program, off: int, size: int) -> bool:
+    """The one store that only a program on a card may do: an XDP program chooses the queue (`xdp_is_valid_access`)."""
+    return prog.ifindex != 0 and prog.type == "xdp" and off == RX_QUEUE_INDEX and size == 4

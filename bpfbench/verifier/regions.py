@@ -157,6 +157,8 @@ def context(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool, ds
     """A field of the context; answers what a load yields (`check_ctx_access`)."""
     pointer_offset(w, reg, r, False)
     field = contexts.access(w.prog.type, w.prog.attach_type, off, size, write, w.k.version, w.bpf_capable)
+    if field is None and write and contexts.offloaded_write(w.prog, off, size):
+        return None
     if field is None or (signed and field.kind != contexts.SCALAR and w.k.movsx):
         raise w.refuse(f"invalid bpf_context access off={off} size={size}")
     if write or dst < 0:
