@@ -31,8 +31,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bpfbench.errors import BpfbenchError
 from bpfbench.isa.text import format_insn
@@ -41,6 +40,7 @@ from bpfbench.verifier.verification import verify
 from tests.parity_verifier import facts, recordings
 from tests.verifier_fuzz import Bounded, TooLong
 
+ROOT: Final = Path(__file__).resolve().parents[1]
 OFFSETS: Final = (-512, -64, -24, -16, -8, -7, -4, -1, 0, 1, 2, 3, 4, 7, 8, 12, 16, 20, 24, 48, 76, 80, 96, 200)
 NUMBERS: Final = (0, 1, 2, -1, 3, 4, 7, 8, 15, 16, 31, 32, 48, 63, 64, 128, 255, 4096, 65535, -8, -16, 0x7FFFFFFF,
                   -0x80000000, 1 << 29, -(1 << 29))
@@ -202,6 +202,7 @@ def splice(raw: bytearray, record: dict[str, Any], other: dict[str, Any], rng: r
 
 # Comparing ----------------------------------------------------------------------------------------------------------
 
+_CLOCK: Final = re.compile(r"verification time \d+ usec")         # may stand behind a message without an end of line
 _NUMBER: Final = re.compile(r"-?\b\d+\b|0x[0-9a-f]+")
 
 
@@ -231,9 +232,9 @@ def judge(prog: Program, reduced: bool, log: bool) -> tuple[str, str]:
         return "other message", f"{message!r}, kernel {theirs!r}"
     if want.insns_processed is not None and have.stats.processed != want.insns_processed:
         return "other count", f"processed {have.stats.processed}, kernel {want.insns_processed}"
-    if want.total_states is not None and (have.stats.total_states, have.stats.peak_states) != (
-            want.total_states, want.peak_states):
-        return "other states", f"{have.stats.total_states} {have.stats.peak_states}, kernel {want.total_states} {want.peak_states}"
+    ours, kernels = (have.total_states, have.peak_states), (want.total_states, want.peak_states)
+    if want.total_states is not None and ours != kernels:
+        return "other states", f"total and peak {ours}, kernel {kernels}"
     if log and (want.insns_processed or 0) < 3000:
         parted = first_difference(have.log(2), ask(prog, 2, not reduced).log)
         if parted:
@@ -243,7 +244,7 @@ def judge(prog: Program, reduced: bool, log: bool) -> tuple[str, str]:
 
 def timeless(log: str) -> list[str]:
     """The lines of a log that do not depend on the clock."""
-    return [line for line in facts(log) if not line.startswith(("verification time", "stack depth"))]
+    return [line for line in facts(_CLOCK.sub("", log)) if not line.startswith("stack depth")]
 
 
 def first_difference(mine: str, theirs: str) -> str:
@@ -251,7 +252,8 @@ def first_difference(mine: str, theirs: str) -> str:
     for ours, kernels in zip(have, want, strict=False):
         if ours != kernels:
             return f"{ours!r}, kernel {kernels!r}"
-    return "" if len(have) == len(want) else f"{len(have)} lines, kernel {len(want)}: {(have + want)[min(len(have), len(want))]!r}"
+    shorter = min(len(have), len(want))
+    return "" if len(have) == len(want) else f"{have[shorter:shorter + 1]}, kernel {want[shorter:shorter + 1]}"
 
 
 _KNOWN: list[dict[str, Any]] = []

@@ -149,7 +149,8 @@ def table(kernel: str, reduced: bool, c: Counter[str], seconds: float) -> None:
     row("same last message", "message", "refused")
     row("same processed", "processed", "counted")
     row("same total states", "states", "counted")
-    row("same peak states", "peak", "counted")
+    if not reduced:
+        row("same peak states", "peak", "counted")
     row("same log lines (level 2)", "same lines", "lines")
     row("same state lines (level 2)", "same state lines", "state lines")
 

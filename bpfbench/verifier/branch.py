@@ -24,7 +24,7 @@ from bpfbench.verifier.paths import push
 from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.references import drop
 from bpfbench.verifier.regstate import RegState, constant
-from bpfbench.verifier.scalar import ZERO, Scalar, s32
+from bpfbench.verifier.scalar import U32_MAX, U64_MAX, ZERO, Scalar, s32
 from bpfbench.verifier.state import Slot, State
 from bpfbench.verifier.transfer import add_ranges
 from bpfbench.verifier.walk import Walk
@@ -115,12 +115,11 @@ def decide(w: Walk, a: RegState, b: RegState, fn: int, low: bool) -> int:
     if a.kind in _ANY_PACKET and b.kind in _ANY_PACKET and not low:
         return _decide_packet(a, b, fn)
     if a.kind != rs.SCALAR or b.kind != rs.SCALAR:
-        if low:
-            return -1
-        if not b.is_const:
+        part = U32_MAX if low else U64_MAX
+        if b.kind != rs.SCALAR or b.scalar.m & part:
             fn = refine.FLIP[fn]
             a, b = b, a
-        if not b.is_const or not not_null(w, a) or b.scalar.v != 0:
+        if b.kind != rs.SCALAR or b.scalar.m & part or not not_null(w, a) or b.scalar.v & part:
             return -1
         return 0 if fn == ops.JEQ else 1 if fn == ops.JNE else -1
     return refine.decide(a.scalar, b.scalar, fn, low, w.k.compare)

@@ -73,8 +73,6 @@ def _atomic(insn: Instruction, code: int, version: tuple[int, int]) -> str:
 def _call(insn: Instruction) -> str:
     if insn.src == 1:
         return f"(85) call pc{insn.imm:+d}"
-    if insn.src == 2:
-        return f"(85) call kernel-function#{insn.imm}"
     name = helper_name(insn.imm) if insn.src == 0 else ""
     if insn.src == 0 and insn.imm == 0:
         name = "unspec"

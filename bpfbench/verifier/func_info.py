@@ -7,8 +7,7 @@ A program may come with two tables beside its instructions, both in the order of
 
 The kernel refuses tables that do not fit the functions it found itself; what they say is then believed.
 
-Source: kernel/bpf/verifier.c `check_btf_func_early`, `check_btf_func`, `check_btf_line`; kernel/bpf/btf.c
-`btf_prepare_func_args`.
+Source: kernel/bpf/verifier.c `check_btf_func_early`, `check_btf_func`, `check_btf_line`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Final
 from bpfbench.elf.btf import Btf
 from bpfbench.elf.btf_types import ENUM, ENUM64, FUNC, INT
 from bpfbench.errors import BtfError
-from bpfbench.verifier.value_types import function_of, parsed
+from bpfbench.verifier.value_types import parsed, prototype
 from bpfbench.verifier.walk import EINVAL, Walk
 
 RECORD: Final = 8               # bytes of a record of func_info
@@ -58,10 +57,10 @@ def read_func_info(w: Walk) -> None:
         if number and (sub.has_ld_abs or sub.has_tail_call) and btf is not None and not _returns_int(btf, type_id):
             what = "LD_ABS" if sub.has_ld_abs else "tail_call"
             raise w.refuse(f"{what} is only allowed in functions that return 'int'.", EINVAL)
-        name, linkage, args = function_of(prog.btf, type_id, prog.type)
-        sub.name = name
-        sub.is_global = linkage == 1 and number > 0
-        sub.args = args
+        sub.prototype = found = prototype(prog.btf, type_id, prog.type)
+        sub.name = found.name
+        sub.is_global = found.linkage == 1 and number > 0
+        sub.args = found.args if not found.errno else None
     if btf is not None:
         _check_lines(w, btf)
 

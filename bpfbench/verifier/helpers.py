@@ -21,7 +21,7 @@ from bpfbench.verifier.precision import mark_chain
 from bpfbench.verifier.references import acquire, check_leak, check_resources, release_reference
 from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import ZERO
-from bpfbench.verifier.walk import EINVAL, ENOTSUPP, Refuse, Walk
+from bpfbench.verifier.walk import EFAULT, EINVAL, ENOTSUPP, Refuse, Walk
 
 
 def _id(name: str) -> int:
@@ -184,7 +184,7 @@ def _effects(w: Walk, insn: Instruction, number: int, call: Call) -> bool:
     elif number == _LOCAL_STORAGE:
         if not regs[2].is_null:
             raise w.refuse("get_local_storage() doesn't support non-zero flags", EINVAL)
-        if w.k.retval_precise:
+        if w.k.retval_precise and w.k.fetch_back:       # a late fix that 6.12 has
             mark_chain(w, 2)
     elif number in _CALLBACK_KINDS:
         calls.push_callback(w, call.subprog, _CALLBACK_KINDS[number], insn)
@@ -224,6 +224,10 @@ def _loop(w: Walk, insn: Instruction, call: Call) -> None:
     if not w.k.callbacks_as_loops:
         calls.push_callback(w, call.subprog, "loop", insn)
         return
+    if frame.regs[1].kind != rs.SCALAR:
+        if w.k.version >= (6, 16):
+            w.say("verifier bug: backtracking misuse")
+        raise Refuse(EFAULT)
     mark_chain(w, 1)
     if frame.callback_depth < frame.regs[1].scalar.umax:
         calls.push_callback(w, call.subprog, "loop", insn)

@@ -29,10 +29,11 @@ def find(w: Walk, pc: int, id: int, module: int) -> None:
                             Where(pc=pc))
     if module:
         raise VerifierError("not supported: a variable of a kernel module", Where(pc=pc))
-    if not 0 < id < len(btf):
+    if not 0 <= id < len(btf):
         raise w.refuse(f"ldimm64 insn specifies invalid btf_id {id}.", ENOENT)
     if btf.kind_of(id) not in (VAR, FUNC):
-        raise w.refuse(f"pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC.", EINVAL)
+        kinds = "KIND_VAR or KIND_FUNC" if w.k.version >= (6, 9) else "KIND_VAR."
+        raise w.refuse(f"pseudo btf_id {id} in ldimm64 isn't {kinds}", EINVAL)
 
 
 def address(w: Walk, id: int) -> RegState:

@@ -321,7 +321,7 @@ RULES: Final[list[Rule]] = [
          "Check the order and kind of the arguments.", "r2 = r10\nr2 += -8\n*(u64 *)(r10 -8) = 0\ncall "
                                                        "map_lookup_elem\nr0 = 0\nexit"),
     Rule("helper-packet", ("helper access to the packet is not allowed",),
-         "This helper may change or sleep under the packet.", "Copy the bytes to the stack first.",
+         "Only helpers that are written for it may be handed the packet itself.", "Copy the bytes to the stack first.",
          ".map m hash 8 8 1\n.type xdp\nr6 = r1\n" + _PKT + "r4 = r2\nr4 += 8\nif r4 > r3 goto out\nr1 = r2\nr2 = "
                                                             "8\nr3 = r2\n"
          "call trace_printk" + _OUT),
@@ -396,7 +396,8 @@ RULES: Final[list[Rule]] = [
          "An iterator lives in its own stack slots and is made, moved and ended by its functions.",
          "Call new once, next until it gives NULL, destroy on every path."),
     Rule("kernel-variable", ("ldimm64 insn specifies invalid btf_id {}.",
-                             "pseudo btf_id {} in ldimm64 isn't KIND_VAR or KIND_FUNC."),
+                             "pseudo btf_id {} in ldimm64 isn't KIND_VAR or KIND_FUNC",
+                             "pseudo btf_id {} in ldimm64 isn't KIND_VAR{}."),
          "A wide load of a kernel variable names it by its BTF id.", "Declare it with __ksym and load with libbpf."),
     Rule("global-argument", ("Caller passes invalid args into func#{} {}", "arg#{} is expected to be non-NULL",
                              "R{} is not a scalar", "arg#{} expects pointer to ctx"),

@@ -9,10 +9,27 @@ from bpfbench.verifier import regstate as rs
 from bpfbench.verifier.walk import EINVAL, Refuse, Walk
 
 
+def look_at(w: Walk, subprog: int) -> bool:
+    """Say what is odd about a function's prototype; False when it will not do (`btf_prepare_func_args`)."""
+    proto = w.subprogs[subprog].prototype
+    if proto is None:
+        return True
+    if proto.odd:
+        w.say(proto.odd)
+    return not proto.errno
+
+
+def insist(w: Walk, subprog: int) -> None:
+    """A global function whose prototype will not do is refused."""
+    proto = w.subprogs[subprog].prototype
+    if not look_at(w, subprog) and proto is not None:
+        raise Refuse(proto.errno)
+
+
 def check_arguments(w: Walk, subprog: int) -> None:
     """r1-r5 at a call of a global function."""
     sub = w.subprogs[subprog]
-    if sub.args is None:
+    if sub.unreliable or not look_at(w, subprog) or sub.args is None:
         raise _invalid(w, subprog)
     regs = w.state.frames[-1].regs
     for i, (kind, size) in enumerate(sub.args):

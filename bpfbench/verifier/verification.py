@@ -385,7 +385,7 @@ def texts(insns: list[Instruction | None], kernel_functions: dict[int, Kfunc] | 
     for pc, insn in enumerate(insns):
         if insn is None:
             out.append("")
-        elif insn.flaw:
+        elif insn.flaw and insn.kind != ops.CALL_KFUNC:
             out.append(flawed_text(insn, version))
         elif insn.kind == ops.CALL and not insn.imm:
             out.append(UNSPEC)

@@ -20,6 +20,7 @@ from bpfbench.verifier.log import Log
 from bpfbench.verifier.observe import Observer
 from bpfbench.verifier.regstate import SCALAR, UNKNOWN_NUMBER, UNKNOWN_PRECISE, MapView, RegState, kind_text
 from bpfbench.verifier.state import Frame, State
+from bpfbench.verifier.value_types import Prototype
 
 EPERM: Final = 1
 ENOENT: Final = 2
@@ -61,7 +62,7 @@ class Subprog:
 
     __slots__ = ("start", "name", "stack_depth", "has_tail_call", "has_ld_abs", "is_callback", "is_async", "is_global",
                  "changes_pkt", "tail_call_reachable", "called", "verified", "args", "fastcall_off", "post_start",
-                 "might_sleep", "priv_stack", "unreliable", "is_exception")
+                 "might_sleep", "priv_stack", "unreliable", "is_exception", "prototype")
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -83,6 +84,7 @@ class Subprog:
         self.might_sleep = False
         self.priv_stack = 0
         self.unreliable = False
+        self.prototype: Prototype | None = None
 
 
 @final

@@ -31,6 +31,7 @@ from bpfbench.verifier.references import check_leak, check_resources
 from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import ZERO, Scalar
 from bpfbench.verifier.state import MAIN, Frame, State
+from bpfbench.verifier.subprogs import insist, look_at
 from bpfbench.verifier.walk import E2BIG, EACCES, EINVAL, EPERM, Refuse, Walk
 from bpfbench.verifier.widen import previous_entry, widen
 
@@ -58,8 +59,11 @@ def start_state(w: Walk, subprog: int) -> State:
     state.frames.append(frame)
     state.first = w.subprogs[subprog].start
     if subprog == 0:
+        if w.k.version >= (6, 8):
+            look_at(w, 0)
         frame.regs[1] = RegState(rs.CTX, ZERO)
     else:
+        insist(w, subprog)
         _arguments(w, subprog, frame)
     return state
 
@@ -71,6 +75,9 @@ def _arguments(w: Walk, subprog: int, frame: Frame) -> None:
             frame.regs[i + 1] = RegState(rs.CTX, ZERO)
         elif kind == "any":
             frame.regs[i + 1] = w.unknown_reg
+        elif kind == "unknown":
+            raise VerifierError("not supported: a global function that takes a dynptr, arena or trusted pointer",
+                                Where(pc=w.pc))
         else:
             flag = rs.MAYBE_NULL if kind == "mem?" else 0
             frame.regs[i + 1] = RegState(rs.MEM | flag, ZERO, id=w.new_id(), size=size)
@@ -92,8 +99,6 @@ def walk_function(w: Walk, subprog: int, code: list[Slot], strange: list[bool]) 
     _walk(w, code, strange)
     if w.log is not None and w.log.level == 1 and not w.k.slides:
         w.log.cut(0 if w.k.version >= (6, 1) else mark)
-    w.explored_count = 0
-    w.free_count = 0
 
 
 def _walk(w: Walk, code: list[Slot], strange: list[bool]) -> None:
