@@ -15,10 +15,10 @@ follows the size of the program and not the number of its paths.
 
 from __future__ import annotations
 
-import gc
 import time
 from typing import final
 
+from bpfbench.collector import paused
 from bpfbench.errors import UsageError
 from bpfbench.fixpoint import calls, shape
 from bpfbench.fixpoint import values as vs
@@ -214,16 +214,11 @@ def verify_static(prog: Program, privileged: bool = True, beyond: tuple[str, ...
         raise UsageError(f"unknown: {', '.join(unknown)}; there are all, {', '.join(BEYOND)}")
     used = frozenset(BEYOND if "all" in beyond else beyond)
     started = time.perf_counter()
-    frozen = gc.isenabled()
-    gc.disable()
-    try:
+    with paused():
         cfg = build(prog)
         w = Analysis(prog, cfg, used)
         engine = Engine(w)
         rejection = _judge(w, engine)
-    finally:
-        if frozen:
-            gc.enable()
     stats = Statistics(len(cfg.blocks), engine.blocks_visited, w.steps, w.joins, w.widenings, time.perf_counter() - started)
     return FixpointVerification(prog, cfg, rejection, stats, engine.visited)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from bpfbench.collector import paused
 from bpfbench.errors import BpfbenchError, JitError, UsageError, Where
 from bpfbench.isa import ops
 from bpfbench.isa.codec import decode
@@ -108,12 +109,13 @@ def compile_insns(
         facts.private_stack = [depth >= PRIVATE_STACK_MIN for depth in facts.stack_depth]
     if len(facts.stack_depth) != len(functions):
         raise UsageError(f"facts are about {len(facts.stack_depth)} functions, the program has {len(functions)}")
-    made = [chosen(u, switched, version) for u in units(insns, functions, facts)]
-    for t in made:
-        t.addresses = addresses or {}
-    linkage = Linkage()
-    spans = compile_all(made, linkage)
-    return join(made, spans, functions, kernel, insns, accepted(verification), linkage)
+    with paused():
+        made = [chosen(u, switched, version) for u in units(insns, functions, facts)]
+        for t in made:
+            t.addresses = addresses or {}
+        linkage = Linkage()
+        spans = compile_all(made, linkage)
+        return join(made, spans, functions, kernel, insns, accepted(verification), linkage)
 
 
 def private_stack_supported(target: str, kernel: tuple[int, int], prog_type: str, facts: Facts) -> bool:

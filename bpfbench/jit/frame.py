@@ -23,6 +23,8 @@ from bpfbench.jit.facts import TAIL_CALL
 from bpfbench.jit.target import Target
 
 DIVISIONS = (ops.DIV, ops.MOD, ops.SDIV, ops.SMOD)
+#: Instructions whose code does not depend on where they or others stand.
+PLACED_ANYWHERE = (ops.ALU64, ops.ALU32, ops.LDX, ops.ST, ops.STX)
 SHIFTS = (ops.LSH, ops.RSH, ops.ARSH)
 LDDW_KINDS = {
     ops.MAP_FD: "map", ops.MAP_IDX: "map", ops.MAP_VALUE: "map_value", ops.MAP_IDX_VALUE: "map_value",
@@ -67,16 +69,22 @@ def compile_function(t: Target, again: bool = False) -> list[Span]:
 
 
 def body(t: Target, spans: list[Span]) -> None:
-    """One sweep over the instructions."""
+    """One sweep over the instructions; a dry one measures arithmetic and memory accesses only the first time."""
     insns = t.unit.insns
     keep = not t.asm.dry
     offsets = t.offsets
+    lengths = t.lengths
     pc = 0
     while pc < len(insns):
         insn = insns[pc]
         if insn is None:
             raise JitError("control reaches the second half of a wide load", Where(pc=t.unit.start + pc))
         start = t.asm.here
+        known = lengths[pc]
+        if known >= 0 and not keep:
+            t.asm.here = offsets[pc + 1] = start + known
+            pc += 1
+            continue
         t.pc = pc
         t.consumed = insn.slots
         try:
@@ -88,6 +96,8 @@ def body(t: Target, spans: list[Span]) -> None:
             offsets[slot] = t.asm.here
         if keep:
             spans.append(Span(t.unit.start + pc, start, t.asm.here, rule))
+        if insn.kind in PLACED_ANYWHERE and t.consumed == 1:
+            lengths[pc] = t.asm.here - start
         pc += t.consumed
 
 

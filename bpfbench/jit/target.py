@@ -87,6 +87,7 @@ class Target:
         self.kernel = kernel
         self.asm = Assembler()
         self.offsets: list[int] = [0] * (len(unit.insns) + 1)
+        self.lengths: list[int] = [-1] * len(unit.insns)    # in bytes, of what any sweep would make the same code for
         self.epilogue_at = 0
         self.pc = 0
         self.consumed = 1

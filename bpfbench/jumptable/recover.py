@@ -12,9 +12,10 @@ itself; `graphs=True` builds them for every function.
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Final, final
+
+from bpfbench.collector import paused
 
 from . import guess as g
 from . import note, sizes, verify
@@ -208,10 +209,5 @@ def recover(path: str | Path | Image, graphs: bool = False) -> JumpTables:
     branch, not only of those that need it.  Raises JumptableError when the file is not an AArch64 executable.
     """
     image = path if isinstance(path, Image) else Image.open(path)
-    enabled = gc.isenabled()
-    gc.disable()  # millions of small long-lived objects
-    try:
+    with paused():
         return Recovery(image, graphs).run()
-    finally:
-        if enabled:
-            gc.enable()

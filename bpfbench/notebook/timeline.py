@@ -20,16 +20,14 @@ them with what it has built in.
 from __future__ import annotations
 
 import base64
-import gc
 import sys
 import zlib
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import accumulate, chain, compress, repeat
 from operator import is_not
 from typing import Any, Final, final
 
+from bpfbench.collector import paused
 from bpfbench.isa import ops
 from bpfbench.isa.text import format_insn
 from bpfbench.program.program import Program
@@ -198,7 +196,7 @@ class Steps:
         """What changed in the steps of one chunk."""
         first = number * CHUNK
         changes = Changes()
-        with _uncollected():
+        with paused():
             key = changes.begin(self.held[first - 1]) if first else []
             changes.read(self.held[first : first + CHUNK])
             return {"first": first, "key": key, "counts": pack(changes.counts), "columns": pack(changes.columns),
@@ -229,18 +227,6 @@ def timeline(v: Any, prog: Program) -> dict[str, Any]:
     """The whole JSON document, all chunks in it, of a `Verification` made with `trace=True`."""
     steps = Steps(v, prog)
     return {**steps.document(), "chunks": [steps.chunk(n) for n in range(steps.chunks)]}
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the cyclic collector: nothing in here makes cycles, and the trace is large."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 @final
