@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 AREAS: Final = ("ranges", "flow", "graphs", "liveness", "walk", "precision",
                 "memory", "programs", "rewriting", "machines", "targets", "offload", "binaries",
-                "exploits", "objects", "costs")
+                "exploits", "objects", "costs", "formats")
 _found: dict[str, Exercise] = {}
 
 

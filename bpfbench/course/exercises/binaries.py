@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bpfbench.course.exercise import Exercise, Failed, Plain, as_if
 from bpfbench.course.exercises.support import first_difference
-from bpfbench.course.exercises.switches import switch
+from bpfbench.course.exercises.switches import switch, switch_and_table
 from bpfbench.course.plug import plugged
 from bpfbench.jumptable import a64, guess, recover
 from bpfbench.jumptable.image import Image
@@ -284,12 +284,10 @@ def _widen_expected(case: Any) -> Plain:
 def widen_cases(random: Random) -> list[Any]:
     made: list[Any] = []
     for style, size in STYLES * 2:
-        image = Image(switch(random, style, size))
-        t = recover(image).tables[0]
-        raw = image.read(t.address, t.count * t.size) or b""
-        moved = {hex(to): hex(to + random.randrange(-1 << 12, 1 << 20) * 4) for to in sorted(set(t.targets))}
-        made.append({"table": {"raw": raw.hex(), "size": t.size, "signed": t.signed, "shift": t.shift,
-                               "anchor": t.anchor}, "moved": moved})  # fmt: skip
+        _, raw, anchor, targets = switch_and_table(random, style, size)
+        moved = {hex(to): hex(to + random.randrange(-1 << 12, 1 << 20) * 4) for to in sorted(set(targets))}
+        made.append({"table": {"raw": raw.hex(), "size": size, "signed": style == "gcc", "shift": 2, "anchor": anchor},
+                     "moved": moved})
     return made + [program_case(random, *style) for style in STYLES[:2]]
 
 

@@ -27,6 +27,11 @@ def _relative(word: int, rd: int, distance: int) -> int:
 
 def switch(random: Random, style: str, size: int) -> bytes:
     """The program as an ELF file; `style` is "gcc" or "clang", `size` the bytes of an entry, 1 or 2."""
+    return switch_and_table(random, style, size)[0]
+
+
+def switch_and_table(random: Random, style: str, size: int) -> tuple[bytes, bytes, int, list[int]]:
+    """The program, the bytes of its table, the address of the anchor and those of the targets."""
     count = random.randrange(3, 12)
     registers = random.sample(range(1, 15), 6)
     words: list[int] = [0]
@@ -51,7 +56,9 @@ def switch(random: Random, style: str, size: int) -> bytes:
     table = struct.pack(f"<{count}{'bh'[size - 1] if style == 'gcc' else 'BH'[size - 1]}", *(t - anchor for t in targets))
     second = len(words)
     words += [0x7100041F, 0x54000048, 0xF9400010, 0xD61F0200, RET]  # g: a call through a pointer in an object
-    return _file(words, second, _page(words, registers[2], table, random))
+    base = TEXT + HEAD
+    file = _file(words, second, _page(words, registers[2], table, random))
+    return file, table, base + 4 * anchor, [base + 4 * target for target in targets]
 
 
 def _case(words: list[int], number: int, random: Random) -> int:
