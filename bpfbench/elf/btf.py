@@ -135,6 +135,9 @@ class Btf:
             last = self.start_id + len(offsets) - 1
             raise self._fail(f"BTF type {last} ends outside the types", self._types_at + offsets[-1])
 
+    def __repr__(self) -> str:
+        return f"Btf({len(self)} types)"
+
     def __len__(self) -> int:
         """The number of types, void and the base's types included: valid ids are 0 … len-1."""
         return self.start_id + len(self._offsets)

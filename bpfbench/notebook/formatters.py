@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from bpfbench.notebook import views
+from bpfbench.notebook import objects, views
 from bpfbench.notebook.html import fragment
 from bpfbench.program.program import Program
 
@@ -86,10 +86,34 @@ VIEWS: Final[list[tuple[str, str, Callable[[Any], str]]]] = [
     ("bpfbench.nfp.reports", "Reports", _reports),
     ("bpfbench.verifier.explanation", "Explanation", _explanation),
     ("bpfbench.verifier.logread", "ReadLog", _read_log),
+    ("bpfbench.elf.object", "Object", lambda found: fragment(objects.elf_object(found))),
+    ("bpfbench.listing", "Listing", lambda found: fragment(objects.listing(found))),
+    ("bpfbench.trace", "Trace", lambda found: fragment(objects.trace(found))),
+    ("bpfbench.interp.machine", "Result", lambda found: fragment(objects.run(found))),
+    ("bpfbench.fixpoint.verify", "FixpointVerification", lambda found: fragment(objects.static_verification(found))),
+    ("bpfbench.verdicts", "SideBySide", lambda found: fragment(objects.both_analyses(found))),
+    ("bpfbench.jumptable.tables", "JumpTables", lambda found: fragment(objects.jump_tables(found))),
 ]
 
+# Types that one line of text says everything about: (module, class).
+TEXT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset({
+    ("bpfbench.isa.insn", "Instruction"), ("bpfbench.program.program", "MapSpec"), ("bpfbench.errors", "Where"),
+    ("bpfbench.verifier.verification", "Stats"), ("bpfbench.verifier.verification", "Rejection"),
+    ("bpfbench.trace", "Event"), ("bpfbench.verifier.path_tree", "Path"),
+    ("bpfbench.verifier.path_tree", "Checkpoint"), ("bpfbench.verifier.path_tree", "Miss"),
+    ("bpfbench.program.cfg", "Block"), ("bpfbench.program.cfg", "Edge"), ("bpfbench.program.functions", "Function"),
+    ("bpfbench.program.nesting", "Loop"), ("bpfbench.jit.code", "Span"), ("bpfbench.jit.code", "Region"),
+    ("bpfbench.jit.code", "Relocation"), ("bpfbench.jit.layout", "Layout"), ("bpfbench.jit.listing", "Line"),
+    ("bpfbench.jit.listing", "Cell"), ("bpfbench.listing", "Row"), ("bpfbench.elf.btf", "Btf"),
+    ("bpfbench.kernel.available", "Availability"), ("bpfbench.kernel.verify", "KernelVerdict"),
+    ("bpfbench.kernel.run", "KernelRun"), ("bpfbench.kernel.jit", "KernelImage"), ("bpfbench.nfp.reports", "Report"),
+    ("bpfbench.fixpoint.verify", "Invariant"), ("bpfbench.fixpoint.verify", "Statistics"),
+    ("bpfbench.fixpoint.verify", "Rejection"), ("bpfbench.jumptable.tables", "JumpTable"),
+    ("bpfbench.jumptable.tables", "Branch"), ("bpfbench.debug.debugfile", "Described"),
+})  # fmt: skip
 
-VIEW_OF: Final = {name: view for _, name, view in VIEWS}
+
+VIEW_OF: Final = {name: view for _, name, view in VIEWS if name != "SideBySide"}
 
 
 def register(shell: Any = None) -> bool:
