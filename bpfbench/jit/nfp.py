@@ -36,6 +36,8 @@ from bpfbench.nfp.passes import run_passes
 from bpfbench.program.program import Program
 
 PREFETCH: Final = 8
+LONGER: Final = 20              # how much longer a walk may be that knows all numbers, and what is short in any case
+SHORT_WALK: Final = 20_000
 OWN: Final = "bpfbench"         # the profile that is right where the driver is wrong
 
 
@@ -283,14 +285,17 @@ Facts = tuple[list[Note], Device]
 
 def facts_of(prog: Program, kernel: str, offload: bool = True) -> Facts:
     """What our verifier knows about each instruction; NotSupported names what it or the card refuses."""
-    from bpfbench.nfp.gather import gather
+    from bpfbench.nfp.gather import forget, gather
     from bpfbench.nfp.offload import check
 
     found, watch, device = gather(prog)
     if offload:
         check(prog, watch, device, found, kernel == OWN)
-    if kernel == OWN:
-        found, watch, device = gather(prog, exact=True)         # longer: not for programs that are refused anyway
+    if kernel == OWN:                                               # not for programs that are refused anyway
+        try:
+            found, watch, device = gather(prog, exact=True, budget=LONGER * found.insns_processed + SHORT_WALK)
+        except NotSupported:
+            forget(watch, device)
         if offload:
             check(prog, watch, device, found, True)
     return watch.notes, device

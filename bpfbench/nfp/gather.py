@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from bpfbench.errors import NotSupported
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
-from bpfbench.nfp.notes import Device, Note
+from bpfbench.nfp.notes import U64, Device, Note
 from bpfbench.program.program import Program
 from bpfbench.verifier.regstate import BASE, CTX, MAP_VALUE, PACKET, PACKET_END, PACKET_META, SCALAR, STACK, RegState
 from bpfbench.verifier.rewrite.hints import from_walk
@@ -29,6 +29,7 @@ KERNEL: Final = "linux-6.1"     # the kernel whose driver is meant
 CLASSES: Final = {CTX: "ctx", STACK: "stack", MAP_VALUE: "map_value", PACKET: "packet", SCALAR: "scalar"}
 RANGED: Final = (ops.LSH, ops.RSH, ops.ARSH, ops.MUL, ops.DIV, ops.MOD)
 SHORT: Final = (PACKET, PACKET_END, PACKET_META)     # addresses of 32 bits on the card
+NO_LIMIT: Final = 1 << 62
 CARD: Final = 1                 # some network interface
 U16: Final = 0xFFFF
 U32: Final = 0xFFFFFFFF
@@ -53,10 +54,14 @@ def is_short(reg: RegState) -> bool:
 
 
 class Gatherer(Edges):
-    """Notes per slot; `classes`, `keys` and `deltas` hold all values that were seen, for the offload rules."""
+    """Notes per slot; `classes`, `keys` and `deltas` hold all values that were seen, for the offload rules.
 
-    def __init__(self, program: Program) -> None:
+    `left` is how many instructions may still be looked at; beyond them NotSupported ends the walk.
+    """
+
+    def __init__(self, program: Program, budget: int = NO_LIMIT) -> None:
         super().__init__()
+        self.left = budget
         self.insns = program.insns
         self.notes = [Note() for _ in program.insns]
         self.seen: set[int] = set()
@@ -67,6 +72,9 @@ class Gatherer(Edges):
 
     def visit(self, step: int, pc: int, state: State) -> None:
         super().visit(step, pc, state)
+        self.left -= 1
+        if self.left < 0:
+            raise NotSupported("target nfp: to know the values on all paths takes too long")
         insn = self.insns[pc]
         if insn is None:
             return
@@ -147,20 +155,21 @@ def dead_code(insns: list[Instruction | None], notes: list[Note], seen: set[int]
             notes[pc].skip = "over dead code"
 
 
-def gather(program: Program, kernel: str = KERNEL, exact: bool = False) -> tuple[Verification, Gatherer, Device]:
+def gather(
+    program: Program, kernel: str = KERNEL, exact: bool = False, budget: int = NO_LIMIT
+) -> tuple[Verification, Gatherer, Device]:
     """Walk the program; NotSupported when the verifier refuses it, because then nothing is known about it.
 
     The verifier leaves out a path that arrives with another number where no check depends on it, and the driver never
-    sees that number: a range that it joins can be too small.  `exact` walks on unless the numbers are within those seen.
+    sees that number: a range that it joins can be too small.  `exact` walks on unless the numbers are within those seen;
+    `forget` is for programs where that takes more than `budget` instructions.
     """
     offloaded = copy(program)
     offloaded.ifindex = offloaded.ifindex or CARD
-    watch = Gatherer(program)
+    watch = Gatherer(program, budget)
     found = verify(offloaded, kernel, observer=watch, without=("precision",) if exact else ())
     if not found.accepted:
         assert found.rejection is not None
-        if exact:
-            raise NotSupported(f"target nfp: to know the values on all paths takes too long: {found.rejection.message}")
         raise NotSupported(f"target nfp: only verified programs are offloaded, and {kernel} refuses this one: "
                            f"{found.rejection.message}")  # fmt: skip
     insns = program.insns
@@ -168,6 +177,14 @@ def gather(program: Program, kernel: str = KERNEL, exact: bool = False) -> tuple
         note.zext = hint.zext
     dead_code(insns, watch.notes, watch.seen)
     return found, watch, device_of(program, found, watch)
+
+
+def forget(watch: Gatherer, device: Device) -> None:
+    """Leave of the notes what holds on paths that were not walked: nothing about numbers."""
+    for note in watch.notes:
+        note.src_min, note.src_max, note.dst_max, note.fits = 0, U64, U64, False
+        note.add_over = note.add_small = True
+    device.single_head = -1
 
 
 def device_of(program: Program, found: Verification, watch: Gatherer) -> Device:

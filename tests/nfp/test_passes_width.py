@@ -214,3 +214,18 @@ def test_where_the_driver_is_wrong_we_are_right(recordings: Path) -> None:
             same(prog, packet=packet)
         checked[record["driver_defect"]] = checked.get(record["driver_defect"], 0) + 1
     assert len(checked) >= 8 and sum(checked.values()) > 100
+
+
+def test_a_walk_that_would_take_too_long_leaves_the_numbers_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop whose counter no check depends on: the walk that tells numbers apart goes round and round."""
+    from bpfbench.jit import nfp
+
+    prog = program("r3 = *(u8 *)(r2 + 8)\nr4 = 0\nr5 = 40\nagain: r4 += r3\nr3 <<= 1\nr5 += -1\nif r5 != 0 goto again\n"
+                   "w4 >>= 7\nw8 = w4\nw4 <<= w3\n*(u64 *)(r2 + 16) = r4")  # fmt: skip
+    known = len(compile_nfp(prog, "bpfbench").words)
+    same(prog)
+    monkeypatch.setattr(nfp, "LONGER", 0)
+    monkeypatch.setattr(nfp, "SHORT_WALK", 50)
+    notes, _ = nfp.facts_of(prog, "bpfbench")
+    assert not any(note.fits for note in notes)
+    assert len(compile_nfp(prog, "bpfbench").words) >= known
