@@ -115,6 +115,19 @@ def _alu_step(answer: Any) -> Any:
     return step
 
 
+def _place_step(answer: Any) -> Any:
+    """For formats with other fields: only whether the operands change places."""
+
+    def step(left: str, right: str, may_swap: bool = True) -> tuple[str, str, int]:
+        plain = [text if nfp_assembler.kind_of(text) in ("A", "B", "xfer", "const") else "--" for text in (left, right)]
+        row = _operands(answer, *plain)
+        if row is None or row[2] and not may_swap:
+            raise MachineError(f"{left} and {right} cannot be read by this instruction")
+        return (right, left, 1) if row[2] else (left, right, 0)
+
+    return step
+
+
 def _operands_attempt(answer: Any, case: Any) -> Plain:
     if not callable(answer):
         raise Failed(f"the answer must be a function, not {type(answer).__name__}")
@@ -122,7 +135,8 @@ def _operands_attempt(answer: Any, case: Any) -> Plain:
         return _operands(answer, case["left"], case["right"])
     nfp_emit.encode.cache_clear()
     try:
-        return inside("bpfbench.machine.nfp_assembler._alu", _alu_step(answer), lambda: firmware(case["program"]))
+        with plugged("bpfbench.machine.nfp_assembler.place", _place_step(answer)):
+            return inside("bpfbench.machine.nfp_assembler._alu", _alu_step(answer), lambda: firmware(case["program"]))
     finally:
         nfp_emit.encode.cache_clear()
 

@@ -19,12 +19,12 @@ def leb128(value, signed):
         out.append(byte)
 
 
-# wrong: does it ever stop
+# wrong: the lowest seven bits come first
 def leb128(value, signed):
     out = []
     while True:
         byte, value = value & 127, value >> 7
         rest = -1 if signed and byte & 64 else 0
-        if len(out) > 40 or value == 0:
-            return bytes([*out, byte])
+        if value == rest:
+            return bytes([byte, *reversed(out)])
         out.append(byte | 128)
