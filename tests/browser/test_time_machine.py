@@ -68,7 +68,8 @@ def test_states_and_waiting_branches(page: Any, monkeypatch: Any, name: str) -> 
         return [shown, t.pending(t.steps)[0].length, [...t.begins].filter(([path, b]) => path > 0 && b.fork < 0).length];
     }}""", [static("time_machine.js"), document])
     assert shown == [[expected(reg) for reg in regs] for regs, _, _ in steps.held]
-    assert strays == 0 and (left == 0 or not v.accepted)
+    assert strays == (name == "xdp_callbacks")          # the callback of its timer begins on its own
+    assert left == 0 or not v.accepted
 
 
 def test_why_follows_calls_returns_and_paths(page: Any) -> None:
