@@ -105,7 +105,8 @@ def shift(w: Writer) -> None:
     elif how == 2:
         w(f"r{src} &= {w.random.choice((1, 7, 31, 32, 63, 127))}")
     elif how == 3:
-        w(f"r{src} &= 31", f"r{src} |= 32")
+        w(*w.random.choice(((f"r{src} &= 31", f"r{src} |= 32"), (f"r{src} &= 96", f"r{src} += 32"),
+                            (f"r{src} &= 62", f"r{src} |= 1"), (f"r{src} &= 32", f"r{src} += 1"))))  # fmt: skip
     w(f"{wide}{dst} {op}= {wide}{src}")
 
 
