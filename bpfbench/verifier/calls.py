@@ -157,7 +157,7 @@ def _push_async(w: Walk, subprog: int) -> None:
     state = State()
     frame = Frame(MAIN, 0, subprog, w.k.liveness == 0)
     state.frames.append(frame)
-    state.first = sub.start
+    state.first = 0                     # the kernel leaves it so, and its log shows it
     w.scratched = (1 << 11) - 1
     w.scratched_slots = (1 << 64) - 1
     w.pending.append(Pending(state, sub.start, w.pc, w.log.mark() if w.log is not None else 0))

@@ -326,7 +326,7 @@ class CfgWalk:
         if fn == 0x00:
             return self._visit_goto(t, op, cls, off, imm)
         w.note(t).prune_point = True
-        if op == 0xE5 and w.k.may_goto:
+        if op == 0xE5 and src == 0 and w.k.may_goto:
             w.note(t).checkpoint = True
         if self.push(t, t + 1, FALLTHROUGH, True):
             return True

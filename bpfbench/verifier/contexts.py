@@ -348,8 +348,10 @@ def access(prog_type: str, attach_type: int, off: int, size: int, write: bool,
     >>> access("socket_filter", 0, 9, 1, False)
     CtxField(mark at 8, 4 bytes, scalar)
     """
-    if off < 0 or off % size:
+    if off % size:
         return None
+    if off < 0:         # tp_prog_is_valid_access compares with an unsigned 8, and so lets reads before the context pass
+        return _PLAIN if prog_type == "tracepoint" and not write else None
     if prog_type in _RANGES:
         first, end, writable = _RANGES[prog_type]
         if off < first or off >= end or (write and not writable):

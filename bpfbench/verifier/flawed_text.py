@@ -22,6 +22,7 @@ from bpfbench.isa.text import format_insn
 CALL: Final = 0x85
 END: Final = 0xD0
 MOV_X: Final = 0xBF
+MAY_GOTO: Final = 0xE5
 SIZES: Final = {0x00: "u32", 0x08: "u16", 0x10: "u8", 0x18: "u64"}
 ATOMICS: Final = {
     # imm: text; d, s and m are the operands, t the type, w 64 for double words
@@ -57,6 +58,8 @@ def flawed_text(insn: Instruction, version: tuple[int, int]) -> str:
         return f"(bf) r{insn.dst} = addr_space_cast(r{insn.src}, {insn.imm >> 16 & 0xFFFF}, {insn.imm & 0xFFFF})"
     if code == CALL:
         return _call(insn)
+    if code == MAY_GOTO and insn.src:           # an operation the printer has no sign for
+        return f"(e5) if r{insn.dst} (null) {insn.imm & 0xFFFFFFFF:#x} goto pc{insn.off:+d}"
     row = _row(insn, code)
     return format_insn(Instruction(row, insn.dst, insn.src, insn.off, insn.imm, 0, insn.flaw), with_code=True)
 

@@ -96,3 +96,17 @@ def test_a_low_half_compared_with_zero_decides_for_pointers() -> None:
         exit"""))
     assert v.accepted
 
+
+
+def test_only_one_of_the_conditional_operations_is_a_may_goto() -> None:
+    """The kernel has no word for the others, and makes no checkpoint at them."""
+    v = bb.verify(program("b701000001000000" "e5100000feffffff" + EXIT))
+    assert v.message == "invalid may_goto imm -2" and v.total_states == 0
+    assert "1: (e5) if r0 (null) 0xfffffffe goto pc+0" in v.log(2)
+
+
+def test_a_tracepoint_program_may_read_before_its_context() -> None:
+    """A comparison with an unsigned number in the kernel; it is what kernels accept."""
+    code = "6110fcff00000000" + EXIT                # r0 = *(u32 *)(r1 -4)
+    assert bb.verify(program(code, prog_type="tracepoint")).accepted
+    assert not bb.verify(program(code, prog_type="kprobe")).accepted
