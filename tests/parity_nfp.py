@@ -5,9 +5,10 @@
     relocation   the `words` of each record, relocated to its `config`, have to give its `image`
     words        code generated from its `insns` and `annotations` has to be its `words`
                  (records marked `driver_defect` are counted apart: their words are no model)
-    verified     the same from the instructions alone, all facts taken from our own verifier (programs without maps)
+    verified     the same from the instructions alone, all facts taken from our own verifier
+                 (a recording names maps by number: they get a size that the verifier accepts)
     shorter      `--kernel bpfbench` never takes more instructions than the driver, from the same facts
-    running      both kernels' code in the simulator on five packets, against the interpreter (programs without maps)
+    running      both kernels' code in the simulator on five packets, against the interpreter
 
 Prints how many agree; the exit status is 1 when a relocation or an unmarked record's words differ, when our code for an
 unmarked record is longer than the driver's, or when it does something else.  Where a record is marked, the driver is
@@ -31,10 +32,11 @@ from bpfbench.interp.machine import run as interpret
 from bpfbench.isa import ops
 from bpfbench.isa.codec import decode
 from bpfbench.isa.helpers import helper_id
-from bpfbench.jit.nfp import compile_nfp, compile_notes
+from bpfbench.isa.insn import Instruction
+from bpfbench.jit.nfp import compile_notes, facts_of
 from bpfbench.jit.nfp_link import Place, relocate
 from bpfbench.nfp.notes import device_from, notes_from
-from bpfbench.program.program import Program
+from bpfbench.program.program import MapSpec, Program
 
 
 def relocated(record: dict[str, Any]) -> bool:
@@ -54,17 +56,43 @@ def generated(record: dict[str, Any]) -> bool:
     return [f"{word:016x}" for word in code.words] == record["words"]
 
 
-def from_own_facts(record: dict[str, Any]) -> bool | None:
-    """None where a record says too little to verify it: maps are numbers there."""
+def programs_of(record: dict[str, Any]) -> list[Program]:
+    """The program, once for each size that its maps could have: a recording knows their numbers only."""
     insns = decode(bytes.fromhex(record["insns"]))
-    if "core_verifier_rejects" in record or any(i and i.kind == ops.LDDW and i.op.fn != ops.IMM for i in insns):
-        return None
-    program = Program(insns, type="xdp" if record["prog_type"] == 6 else "sched_cls")
-    try:
-        return [f"{word:016x}" for word in compile_nfp(program).words] == record["words"]
-    except BpfbenchError as error:
-        print(f"{record['name']}: {error}")
-        return False
+    kind = "xdp" if record["prog_type"] == 6 else "sched_cls"
+    numbers = list(dict.fromkeys(i.imm for i in insns if i and i.kind == ops.LDDW and i.op.fn == ops.MAP_FD))
+    if not numbers:
+        return [Program(insns, type=kind)]
+    body = [Instruction(i.op, i.dst, i.src, i.off, numbers.index(i.imm)) if i and i.op.fn == ops.MAP_FD
+            and i.kind == ops.LDDW else i for i in insns]  # fmt: skip
+    events = len(numbers) == 1 and any(i and i.kind == ops.CALL and i.imm == 25 for i in insns)
+    found = []
+    for key in (4, 8, 16, 64):
+        for value in (8, 64, 256):
+            spec = MapSpec("perf_event_array", 4, 4, 8, 0) if events else (
+                MapSpec("array" if key == 4 else "hash", key, value, 64, 0))  # fmt: skip
+            found.append(Program(body, type=kind, maps=[spec for _ in numbers]))
+    return found
+
+
+def verifiable(record: dict[str, Any]) -> Program | None:
+    """The first of them that our verifier and the offload's rules take."""
+    for program in programs_of(record):
+        try:
+            facts_of(program, "linux-6.1")
+            return program
+        except BpfbenchError:
+            continue
+    return None
+
+
+def from_own_facts(record: dict[str, Any], program: Program) -> bool:
+    notes, device = facts_of(program, "linux-6.1")
+    insns = decode(bytes.fromhex(record["insns"]))
+    numbers = dict.fromkeys(i.imm for i in insns if i and i.kind == ops.LDDW and i.op.fn == ops.MAP_FD)
+    device.maps = dict(enumerate(numbers))
+    code = compile_notes(program.insns, notes, device, "linux-6.1")
+    return [f"{word:016x}" for word in code.words] == record["words"]
 
 
 def own_length(record: dict[str, Any]) -> int | None:
@@ -81,6 +109,12 @@ PACKETS = [bytes(range(64)), bytes(range(200)), b"\xff" * 90, Random(5).randbyte
 LIMITS = ("adjust_head", "adjust_tail")
 
 
+def seen(result: Any) -> tuple[int, bytes, list[object]]:
+    """What the world sees of a run."""
+    maps = [m.records if m.type == "perf_event_array" else sorted(m.items()) for m in result.maps]
+    return result.r0 & 0xFFFFFFFF, result.data, maps
+
+
 class Runs:
     """Programs run: how many did the same everywhere, and cycles of the driver's code and of ours where both did."""
 
@@ -90,11 +124,7 @@ class Runs:
         self.wrong: list[str] = []
         self.cycles = [0, 0]
 
-    def program(self, record: dict[str, Any]) -> None:
-        insns = decode(bytes.fromhex(record["insns"]))
-        if "core_verifier_rejects" in record or any(i and i.kind == ops.LDDW and i.op.fn != ops.IMM for i in insns):
-            return
-        program = Program(insns, type="xdp" if record["prog_type"] == 6 else "sched_cls")
+    def program(self, record: dict[str, Any], program: Program) -> None:
         for packet in PACKETS:
             try:
                 ours = run_on_card(program, packet, kernel="bpfbench")
@@ -102,7 +132,7 @@ class Runs:
                 self.refused[error.message.split(":")[-1].strip()] += 1
                 return
             wanted = interpret(program, packet)
-            if (ours.r0, ours.data) != (wanted.r0 & 0xFFFFFFFF, wanted.data):
+            if seen(ours) != seen(wanted):
                 if record["name"].startswith(LIMITS):
                     self.limits += 1
                 else:
@@ -121,7 +151,7 @@ class Runs:
             if not marked:
                 self.wrong.append(f"{record['name']}: the driver's code: {error}")
             return marked
-        if (ours.r0, ours.data) == (theirs.r0, theirs.data):
+        if seen(ours) == seen(theirs):
             self.cycles[0] += theirs.cycles
             self.cycles[1] += ours.cycles
             self.slower += ours.cycles > theirs.cycles and not marked
@@ -140,17 +170,21 @@ def main() -> int:
     images = sum(relocated(r) for r in records)
     differing = [r["name"] for r in sound if not generated(r)]
     marked = sum(generated(r) for r in records if "driver_defect" in r)
-    verified = [found for r in sound if (found := from_own_facts(r)) is not None]
+    programs = [(r, verifiable(r)) for r in records if "core_verifier_rejects" not in r]
+    verified = [from_own_facts(r, program) for r, program in programs if program is not None and "driver_defect" not in r]
     print(f"relocation: {images} of {len(records)} images equal")
     print(f"words: {len(sound) - len(differing)} of {len(sound)} programs equal; of {len(records) - len(sound)} with a "
           f"defect of the driver {marked}")  # fmt: skip
-    print(f"verified by bpfbench: {sum(verified)} of {len(verified)} programs equal")
+    print(f"verified by bpfbench: {sum(verified)} of {len(verified)} programs equal, "
+          f"{sum(program is None for _, program in programs)} not verified, {len(records) - len(programs)} that no "
+          "verifier takes")  # fmt: skip
     for name in differing:
         print("differs:", name)
     longer = lengths(records)
     runs = Runs()
-    for record in records:
-        runs.program(record)
+    for record, program in programs:
+        if program is not None:
+            runs.program(record, program)
     print(f"running: {runs.same} programs the same in the interpreter, in the driver's code (unless marked) and in ours, "
           f"{len(runs.wrong)} not; {runs.limits} at limits of the card; {sum(runs.refused.values())} refused; "
           f"cycles {runs.cycles[0]} and {runs.cycles[1]}, ours slower {runs.slower} times")  # fmt: skip
@@ -158,7 +192,8 @@ def main() -> int:
         print(f"   refused {count}: {reason}")
     for line in runs.wrong:
         print("wrong:", line)
-    return int(bool(differing or longer or runs.wrong) or images != len(records) or not records)
+    wrong = bool(differing or longer or runs.wrong) or sum(verified) != len(verified)
+    return int(wrong or images != len(records) or not records)
 
 
 def lengths(records: list[dict[str, Any]]) -> list[str]:
