@@ -75,7 +75,8 @@ def number(value: float) -> str:
     """Three digits that mean something."""
     if value == 0 or not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}" \
+        if value >= 0.1 else f"{value:.2g}"
 
 
 def show(rows: Iterable[Row]) -> None:

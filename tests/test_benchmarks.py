@@ -26,7 +26,7 @@ def test_markdown_has_a_column_for_each_unit_or_each_size() -> None:
              rows.Row("walk", "loop", "ratio", [(10, 3.0), (100, 412.3)], [(10, 1.0), (100, 10.0)])]
     faster = [rows.Row("walk", "loop", "ratio", [(10, 1.5), (100, 45.6)])]
     assert rows.markdown(table, faster).split("\n")[1:] == [
-        "| start | ratio | seconds |", "|---|---:|---:|", "| import | 2.00 | 0.03 |", "",
+        "| start | ratio | seconds |", "|---|---:|---:|", "| import | 2.00 | 0.031 |", "",
         "| walk: ratio | 10 | 100 | growth |", "|---|---:|---:|---:|",
         "| loop | 3.00 → 1.50 | 412 → 45.6 | n^1.00 |", ""]  # fmt: skip
 
