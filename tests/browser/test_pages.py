@@ -7,7 +7,9 @@ from typing import Any
 
 import bpfbench as bb
 from bpfbench.notebook.report import report
+from tests.conftest import ROOT
 
+DATASETS = ROOT / "datasets"
 PROGRAM = """
     r0 = 0
     r2 = *(u32 *)(r1 + 4)
@@ -74,3 +76,27 @@ def test_notebook_00_runs_in_jupyterlab(page: Any, lab: str, screenshot: Any) ->
     assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
     screenshot("notebook-00")
+
+
+def test_a_report_on_paper_and_on_a_phone(page: Any, tmp_path: Path) -> None:
+    """Printed, everything is inside the page; on a phone, too; and no request is made either way."""
+    asked: list[str] = []
+    page.route("**/*", lambda route: (asked.append(route.request.url), route.abort()) if
+               not route.request.url.startswith(("file:", "blob:", "data:")) else route.continue_())
+    file = tmp_path / "report.html"
+    programs = [*bb.load(DATASETS / "xdp_firewall.o").programs.values(), bb.assemble(PROGRAM, name="parse")]
+    file.write_text(report(programs), encoding="utf-8")
+    page.goto(f"file://{file}")
+    page.locator(".tm .now").first.wait_for()
+    folder = ROOT / "out" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, width, height, media in (("phone", 390, 844, "screen"), ("wide", 1400, 1000, "screen"),
+                                       ("print", 794, 1123, "print")):
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(media=media)
+        over = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 0, name
+        page.screenshot(path=str(folder / f"report-{name}.png"))
+    pages = page.pdf(path=str(folder / "report.pdf"), format="A4", print_background=True)
+    assert pages.startswith(b"%PDF") and pages.count(b"/Type /Page\n") < 80
+    assert asked == []
