@@ -408,7 +408,7 @@ def classic(w: Writer) -> None:
 INNER: Final = (arithmetic, arithmetic, shift, multiply, divide, byte_order, stale, packet_load, packet_store, memcpy,
                 stack, varying_stack, varying_packet)  # fmt: skip
 CHUNKS: Final = (*INNER, memcpy, shift, packet_load, jump, jump, jump, lookup, lookup, update, delete, event,
-                 random_number, call, call, adjust, classic, classic)  # fmt: skip
+                 random_number, call, call, adjust, queue, classic, classic)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------ programs
