@@ -87,7 +87,7 @@ def wide_constant(g: Generator, s: Step, value: int) -> None:
         w.const(both(d + 1), high)
 
 
-def logic_constant(w: Writer, d: int, op: str, value: int, driver: bool) -> None:
+def logic_constant(w: Writer, d: int, op: str, value: int, whole_bytes: bool = False) -> None:
     """One half; what cannot change it costs nothing."""
     if op == "AND" and value == 0:
         w.const(both(d), 0)
@@ -95,27 +95,26 @@ def logic_constant(w: Writer, d: int, op: str, value: int, driver: bool) -> None
         w.const(both(d), U32)
     elif op == "XOR" and value == U32:
         w.emit(f"alu[{both(d)}, --, ~B, {b(d)}]")
-    elif op == "AND" and not driver and value > 255 and byte_mask(value):
+    elif whole_bytes and 255 < value < U32:
         w.field(both(d), byte_mask(value), a(d), clear=True)
     elif value != (U32 if op == "AND" else 0):
         w.alu(both(d), a(d), op, w.operand(value))
 
 
 def byte_mask(value: int) -> int:
-    """The bytes that a mask keeps, as ld_field names them; 0 when it cuts through a byte.
+    """The bytes that a mask keeps, as ld_field names them.
 
-    >>> byte_mask(0xFF00FF00), byte_mask(0x0FFF)
-    (10, 0)
+    >>> byte_mask(0xFF00FF00)
+    10
     """
-    lanes = [value >> 8 * lane & 0xFF for lane in range(4)]
-    return sum(1 << lane for lane, byte in enumerate(lanes) if byte) if all(byte in (0, 0xFF) for byte in lanes) else 0
+    return sum(1 << lane for lane in range(4) if value >> 8 * lane & 1)
 
 
 def logic(g: Generator, s: Step, op: str, wide: bool) -> None:
     d, r = 2 * s.insn.dst, 2 * s.insn.src
     for high in range(1 + (wide and s.wide)):
         if s.insn.op.imm:
-            logic_constant(g.w, d + high, op, half(s.insn.imm, bool(high)), g.driver)
+            logic_constant(g.w, d + high, op, half(s.insn.imm, bool(high)), s.bytes)
         else:
             g.w.alu(both(d + high), a(d + high), op, b(r + high))
     if not wide:
@@ -190,7 +189,7 @@ def remainder(g: Generator, s: Step, wide: bool) -> None:
     """What is left of a number below 2^32 after dividing by a constant: n - n / k * k.  The driver has none."""
     w, d, divisor = g.w, 2 * s.insn.dst, s.insn.imm & U32
     if divisor & divisor - 1 == 0:
-        logic_constant(w, d, "AND", divisor - 1, False)
+        logic_constant(w, d, "AND", divisor - 1)
     else:
         w.mov(both(SPARE), b(d))
         divide_constant(g, d, divisor)

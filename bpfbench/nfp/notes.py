@@ -125,10 +125,11 @@ class Step:
     `zext`      a 32-bit result has to clear the upper half;   `wide`  somebody needs the upper half of the result
     `low`       a 64-bit comparison of values that fit 32 bits
     `extend`    "zero" or "sign": a 32-bit shift that stands for two of 64 bits and fills the upper half with this
+    `bytes`     the mask of an AND cuts through no byte: ld_field can do it
     """
 
     __slots__ = ("pc", "insn", "note", "target", "function", "removed", "merged", "negated", "copy", "cache", "reads",
-                 "zext", "wide", "low", "extend")  # fmt: skip
+                 "zext", "wide", "low", "extend", "bytes")  # fmt: skip
 
     def __init__(self, pc: int, insn: Instruction, note: Note) -> None:
         self.pc = pc
@@ -146,6 +147,7 @@ class Step:
         self.wide = True
         self.low = False
         self.extend = ""
+        self.bytes = False
 
     @property
     def width(self) -> int:

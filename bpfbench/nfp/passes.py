@@ -26,6 +26,7 @@ PASSES: Final[tuple[tuple[str, Pass, str, str], ...]] = (
     ("shift after load", peephole.shift_after_load,  BOTH, "the load gives no bits that the shifts would clear"),
     ("extension",        peephole.extension,         OURS, "left by 32, right by 32 + n: what remains is the lower half"),
     ("power of two",     peephole.power_of_two,      OURS, "x * 2^n and x << n are the same modulo 2^64"),
+    ("byte masks",       peephole.byte_masks,        OURS, "what the mask keeps are whole bytes"),
     ("memcpy",           memcpy.gather,              BOTH, "stored as loaded, and no load sees a store of the chain"),
     ("packet cache",     packet_cache.cache,         BOTH, "no store, call or jump between the reading and the use"),
     ("reload",           memcpy.reload,              OURS, "no chain leads from the copy's data register to a use"),

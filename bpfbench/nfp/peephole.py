@@ -6,6 +6,7 @@
     shift_after_load ..; r0 <<= 32; r0 >>= 32     removed for the same reason
     extension       r1 <<= 32; r1 >>= 35  ->  w1 >>= 3                     ours: what LLVM makes of unsigned int
     power_of_two    r1 *= 8  ->  r1 <<= 3         ours: a product takes 4 to 8 instructions
+    byte_masks      r1 &= 0xffff00                ours: ld_field keeps bytes, without a constant in a register
 
 Source of the first four: `nfp_bpf_opt_reg_init`, `_neg_add_sub`, `_ld_mask`, `_ld_shift` of the driver's bpf/jit.c.
 """
@@ -99,3 +100,10 @@ def power_of_two(steps: list[Step], driver: bool) -> None:
         if insn.imm > 0 and insn.imm & insn.imm - 1 == 0:
             op = OP["LSH64_K" if insn.kind == ops.ALU64 else "LSH32_K"]
             s.insn = Instruction(op, insn.dst, insn.src, insn.off, insn.imm.bit_length() - 1)
+
+
+def byte_masks(steps: list[Step], driver: bool) -> None:
+    for s in steps:
+        insn = s.insn
+        s.bytes = (not driver and insn.kind in (ops.ALU64, ops.ALU32) and insn.op.fn == ops.AND and insn.op.imm
+                   and all(insn.imm >> at & 0xFF in (0, 0xFF) for at in (0, 8, 16, 24)))  # fmt: skip

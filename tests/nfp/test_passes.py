@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +225,7 @@ def test_masks_of_whole_bytes_take_one_instruction() -> None:
         masked = texts(compile_nfp(prog, "bpfbench"), "ld_field_w_clr[gprB_6")
         assert bool(masked) == (mask != 0x7F00FF00)
         same(prog)
+        same(prog, without=("byte masks",))
 
 
 def test_a_report_in_a_notebook() -> None:
@@ -232,3 +235,35 @@ def test_a_report_in_a_notebook() -> None:
     page = VIEW_OF["Reports"](found)
     assert "part of a gathered copy" in page and "mem[read32_swap, $xfer_0, gprA_4, 0x3, 8]" in page
     assert "NfpCode" in VIEW_OF
+
+
+# ------------------------------------------------------------------------------------------------------ command line
+def test_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from bpfbench.cli import main
+
+    file = str(Path(__file__).parents[2] / "datasets" / "xdp_firewall.o")
+    words = {}
+    for kernel in ("linux-6.1", "bpfbench"):
+        assert main(["jit", "--target", "nfp", "--kernel", kernel, "--json", file]) == 0
+        words[kernel] = json.loads(capsys.readouterr().out)["words"]
+    assert len(words["bpfbench"]) < len(words["linux-6.1"])
+    assert main(["jit", "--target", "nfp", "--kernel", "bpfbench", "--json", "--without", "width32", file]) == 0
+    assert len(json.loads(capsys.readouterr().out)["words"]) > len(words["bpfbench"])
+    assert main(["jit", "--target", "nfp", "--kernel", "bpfbench", "--passes", file]) == 0
+    assert "width32           ours" in capsys.readouterr().out
+    assert main(["jit", "--target", "arm", "--passes", file]) == 2
+    assert "are about target nfp" in capsys.readouterr().err
+
+
+def test_a_recording_as_a_batch(capsys: pytest.CaptureFixture[str], tmp_path: Path, recordings: Path) -> None:
+    from bpfbench.cli import main
+
+    with gzip.open(recordings / "kernel-jit" / "nfp-linux-6.1.jsonl.gz", "rt") as lines:
+        chosen = [line for line in list(lines)[::300] if "driver_defect" not in line]
+    file = tmp_path / "some.jsonl"
+    file.write_text("".join(chosen))
+    assert main(["jit", "--target", "nfp", "--kernel", "linux-6.1", "--batch", str(file), "--processes", "1"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for line, answer in zip(chosen, answers, strict=True):
+        want = b"".join(int(word, 16).to_bytes(8, "little") for word in json.loads(line)["words"])
+        assert bytes.fromhex(answer["image"]) == want, answer["name"]
