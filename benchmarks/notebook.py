@@ -2,7 +2,7 @@
 
     python benchmarks/notebook.py [STEPS] [--shape NAME]      (1,000,000 steps; both shapes)
 
-*build* is Python's part after verification, *open* adds the browser until the first step is drawn; *frames/s* are drawn
+*build* is Python's part after verification in seconds of processor time (the graph: wall time, it waits for a worker), *open* adds the browser until the first step is drawn; *frames/s* are drawn
 pictures while the right arrow is held and while the scrubber is dragged from end to end.  A notebook is sent the states
 of a step when it is looked at, a file holds them all.  The browser is a headless Chromium; without one only Python's
 part is measured.
@@ -96,10 +96,10 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    begin = time.perf_counter()
+def timed(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> tuple[float, Any]:
+    begin = clock()
     result = call()
-    return time.perf_counter() - begin, result
+    return clock() - begin, result
 
 
 def traced(shape: str, steps: int) -> Any:
@@ -116,7 +116,7 @@ def scrub(page: Any) -> str:
 def machine(shape: str, steps: int, page: Any, folder: Path) -> None:
     v = traced(shape, steps)
     prog = v.program
-    built, widget = timed(lambda: time_machine(v, prog))
+    built, widget = timed(lambda: time_machine(v, prog), time.process_time)
     size = len(widget.trace) / 1e6
     shown = f"{shape:14} {len(widget._steps.pcs):>9} steps  notebook  build {built:5.2f} s  {size:5.1f} MB"
     if page is not None:
@@ -124,7 +124,7 @@ def machine(shape: str, steps: int, page: Any, folder: Path) -> None:
         shown += f"  open {built + opened:5.2f} s  frames/s: key, drag {scrub(page)}"
     print(shown, flush=True)
     del widget
-    built, text = timed(lambda: document(shape, module() + static_time_machine(v, prog, "tm")))
+    built, text = timed(lambda: document(shape, module() + static_time_machine(v, prog, "tm")), time.process_time)
     file = folder / "machine.html"
     file.write_text(text, encoding="utf-8")
     shown = f"{'':14} {'':9}        file      build {built:5.2f} s  {len(text) / 1e6:5.1f} MB"
@@ -184,10 +184,11 @@ def main() -> int:
     parser.add_argument("steps", nargs="?", type=int, default=LIMIT)
     parser.add_argument("--shape", default="", help="only this one: " + ", ".join(SHAPES))
     options = parser.parse_args()
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; only build is processor time", flush=True)
     with chromium() as page, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prog = large()
-        built, text = timed(lambda: report.report([prog], "large"))
+        built, text = timed(lambda: report.report([prog], "large"), time.process_time)
         (folder / "report.html").write_text(text, encoding="utf-8")
         shown = f"report of {len(prog.insns)} slots         build {built:5.2f} s  {len(text) / 1e6:5.1f} MB"
         print(shown + (f"  open {_file(folder / 'report.html', page, '.tm .now'):5.2f} s" if page else ""), flush=True)

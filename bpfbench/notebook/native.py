@@ -28,7 +28,8 @@ from bpfbench.notebook.shown import Shown
 from bpfbench.program.program import Program
 
 NAMES: Final = {PROLOGUE: "prologue", EPILOGUE: "epilogue"}
-MOST_FIELDS: Final = 4000           # native instructions of a listing; above that only bytes are at hand
+MOST_FIELDS: Final = 4000           # native instructions of a target; above that only bytes are at hand
+MOST_SPANS: Final = 20_000          # native instructions of a listing; above that it is text alone
 
 
 def native_view(prog: Program, targets: str | list[str] = "all", kernel: str | None = None, **options: Any) -> Shown:
@@ -50,7 +51,8 @@ def side_by_side(prog: Program, codes: Sequence[Any], refused: dict[str, str] | 
     reasons = "".join(f'<p class="dim">{esc(name)}: {esc(why)}</p>' for name, why in (refused or {}).items())
     if not codes:
         return reasons
-    columns = [_cells(code) for code in codes]
+    long = sum(len(code.placed) or len(code.bytes) // 8 for code in codes) > MOST_SPANS
+    columns = [_texts(code) if long else _cells(code) for code in codes]
     lines = [line for line in prog.lines.values() if line is not None]
     heads = [*(["C"] if lines else []), "pc", "eBPF", *(f"{c.target} ({len(c.bytes)} bytes)" for c in codes)]
     rows: list[str] = []
@@ -68,6 +70,8 @@ def side_by_side(prog: Program, codes: Sequence[Any], refused: dict[str, str] | 
         cells += ["" if insn is None else pc, NAMES[pc] if insn is None else format_insn(insn)]
         cells += [Raw("\n".join(column.get(pc, []))) for column in columns]
         rows.append(_row(cells, prog, pc, insn))
+    if long:
+        return table(heads, rows, f"native code of {prog.name}") + reasons
     tools = "".join(f'<label><input type="checkbox" checked data-column="{i + len(heads) - len(codes)}"> {esc(c.target)}'
                     "</label>" for i, c in enumerate(codes))
     return (f'<div class="native" data-lm-suppress-shortcuts="true"><div class="tools"><label><input type="checkbox" '
@@ -97,6 +101,14 @@ def _cells(code: Any) -> dict[int, list[str]]:
         cells.setdefault(r.owner, []).append(
             f'<span class="ni"{said}><span class="a">{r.addr:4x}  </span><span class="nb">{r.bytes.hex(" ")}  </span>'
             f"{esc(r.text)}{note}</span>")  # fmt: skip
+    return cells
+
+
+def _texts(code: Any) -> dict[int, list[str]]:
+    """The same of a long program: address and text."""
+    cells: dict[int, list[str]] = {}
+    for r in code.insns:
+        cells.setdefault(r.owner, []).append(f"{r.addr:4x}  {esc(r.text)}")
     return cells
 
 
