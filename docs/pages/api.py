@@ -57,7 +57,7 @@ def write_api(out: Path, names: list[str] | None = None) -> list[str]:
         pdoc.render.env.globals["source_page"] = _source_page
         pdoc.pdoc(*chosen, output_directory=out / "api")
     for path in (out / "api").rglob("*.html"):
-        _unlink(path)
+        _mend(path)
     write(out, "api/index.html", page("API", index(chosen), 1, "api/index.html"))
     return chosen
 
@@ -69,11 +69,12 @@ def _source_page(module: str) -> str:
     return "../" * (module.count(".") + 1) + f"source/{file}.html"
 
 
-def _unlink(path: Path) -> None:
-    """pdoc links some names that its page then leaves out (traits of widgets, inherited from a library)."""
+def _mend(path: Path) -> None:
+    """pdoc links names that its page then leaves out (traits of widgets), and its link signs have no words."""
     text = path.read_text(encoding="utf-8")
     there = set(re.findall(r'\bid="([^"]*)"', text))
     fixed = re.sub(r'<a href="#([^"]*)">(.*?)</a>', lambda m: m.group() if m.group(1) in there else m.group(2), text)
+    fixed = re.sub(r'(<a class="headerlink" href="#)([^"]*)"', r'\1\2" aria-label="link to \2"', fixed)
     if fixed != text:
         path.write_text(fixed, encoding="utf-8")
 
