@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from bpfbench.bits import U64_MAX
 from bpfbench.interp.lower import ADDR_SLOT, Place, Step, lower, trap
 from bpfbench.interp.map_kinds import InsnArray, ProgramArray
@@ -84,6 +86,7 @@ class Frame:
         self.loops = loops
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Result:
     """How a run ended.
 
