@@ -2,10 +2,10 @@
 
     python benchmarks/notebook.py [STEPS] [--shape NAME]      (1,000,000 steps; both shapes)
 
-*build* is Python's part after verification in seconds of processor time (the graph: wall time, it waits for a worker), *open* adds the browser until the first step is drawn; *frames/s* are drawn
-pictures while the right arrow is held and while the scrubber is dragged from end to end.  A notebook is sent the states
-of a step when it is looked at, a file holds them all.  The browser is a headless Chromium; without one only Python's
-part is measured.
+*build* is Python's part after verification in seconds of processor time (of the graph: wall time, it waits for a
+worker), *open* the browser's part until the first step is drawn; *frames/s* are drawn pictures while the right arrow is
+held and while the scrubber is dragged from end to end.  A notebook is sent the states of a step when it is looked at, a
+file holds them all.  The browser is a headless Chromium; without one only Python's part is measured.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def machine(shape: str, steps: int, page: Any, folder: Path) -> None:
     shown = f"{shape:14} {len(widget._steps.pcs):>9} steps  notebook  build {built:5.2f} s  {size:5.1f} MB"
     if page is not None:
         opened = _notebook(widget, page)
-        shown += f"  open {built + opened:5.2f} s  frames/s: key, drag {scrub(page)}"
+        shown += f"  open {opened:5.2f} s  frames/s: key, drag {scrub(page)}"
     print(shown, flush=True)
     del widget
     built, text = timed(lambda: document(shape, module() + static_time_machine(v, prog, "tm")), time.process_time)
