@@ -88,13 +88,16 @@ def draw_wire(case: Any, wanted: Plain, got: Plain) -> str:
 # Operands of the NFP -------------------------------------------------------------------------------------------------
 
 
+REFUSED: Final = "refused"
+
+
 def _operands(answer: Any, left: str, right: str) -> list[int] | None:
     found = answer(left, right)
-    if found is None:
+    if found == REFUSED:
         return None
     row = numbers(found, "what operands returns")
     if len(row) != 3:
-        raise Failed(f"operands returns (field A, field B, swap), this is {found!r}"[:200])
+        raise Failed(f"operands returns (field A, field B, swap) or 'refused', this is {found!r}"[:200])
     return row
 
 
@@ -132,7 +135,7 @@ def _operands_attempt(answer: Any, case: Any) -> Plain:
     if not callable(answer):
         raise Failed(f"the answer must be a function, not {type(answer).__name__}")
     if "program" not in case:
-        return _operands(answer, case["left"], case["right"])
+        return _operands(answer, case["left"], case["right"]) or REFUSED
     nfp_emit.encode.cache_clear()
     try:
         with plugged("bpfbench.machine.nfp_assembler.place", _place_step(answer)):
@@ -150,7 +153,7 @@ def _engine_operands(left: str, right: str) -> list[int] | None:
 
 
 def _operands_expected(case: Any) -> Plain:
-    return firmware(case["program"]) if "program" in case else _engine_operands(case["left"], case["right"])
+    return firmware(case["program"]) if "program" in case else _engine_operands(case["left"], case["right"]) or REFUSED
 
 
 def _placed(swaps: bool = True, half: bool = False, marked: bool = True, refuses: bool = True,
@@ -164,11 +167,11 @@ def _placed(swaps: bool = True, half: bool = False, marked: bool = True, refuses
             return 0x180 | int(text[6:])
         return int(text[5:]) if text.startswith("gpr") else int(text, 0) | (0x300 if marked else 0)
 
-    def mistaken(left: str, right: str) -> list[int] | None:
+    def mistaken(left: str, right: str) -> list[int] | str:
         kinds = [text[:4] if text.startswith("gpr") else text[:2] for text in (left, right)]
         kinds = ["const" if kind[0].isdigit() else kind for kind in kinds]
         if refuses and kinds[0] == kinds[1] != "--":
-            return None
+            return REFUSED
         swap = swaps and (kinds[0] == "gprB" or kinds[1] == "gprA" and not half)
         first, second = (right, left) if swap else (left, right)
         return [field(first), field(second), int(swap and bit)]
@@ -194,7 +197,7 @@ def draw_operands(case: Any, wanted: Plain, got: Plain) -> str:
         return first_difference(wanted, got)
     lines = [f"  alu[dst, {case['left']}, op, {case['right']}]"]
     for said, row in (("expected", wanted), ("got", got)):
-        text = f"A {row[0]:#05x}  B {row[1]:#05x}  swap {row[2]}" if row else "None: cannot be read at once"
+        text = row if row == REFUSED else f"A {row[0]:#05x}  B {row[1]:#05x}  swap {row[2]}"
         lines.append(f"  {said:9} {text}")
     return "\n".join(lines)
 

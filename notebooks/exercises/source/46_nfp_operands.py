@@ -12,8 +12,8 @@ through field B and the right one through field A.
 Write `operands(left, right)` for `alu[dst, left, op, right]`, the operands as texts: `(field A, field B, swap)`.
 
 * If the left operand is in bank B, or the right one in bank A, they are swapped; else not.
-* Two operands of the same kind (both in bank A, both constants, …) cannot be read at once: return `None`. That does not
-hold   for two times nothing.
+* Two operands of the same kind (both in bank A, both constants, …) cannot be read at once: return the text `"refused"`.
+  That does not hold for two times nothing.
 
 The code for the card is then assembled with your function.
 
@@ -34,7 +34,7 @@ def operands(left, right):
         return int(text.split("_")[1]) | (0x180 if text[0] == "$" else 0)
 
     if kind(left) == kind(right) != "--":
-        return None
+        return "refused"
     if kind(left) == "gprB" or kind(right) == "gprA":
         return field(right), field(left), 1
     return field(left), field(right), 0

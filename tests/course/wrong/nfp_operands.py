@@ -11,7 +11,7 @@ def operands(left, right):
         return int(text.split("_")[1]) | (0x180 if text[0] == "$" else 0)
 
     if kind(left) == kind(right) != "--":
-        return None
+        return "refused"
     if kind(left) == "gprB":
         return field(right), field(left), 1
     return field(left), field(right), 0
@@ -30,7 +30,7 @@ def operands(left, right):
         return int(text.split("_")[1]) | (0x180 if text[0] == "$" else 0)
 
     if kind(left) == kind(right) != "--":
-        return None
+        return "refused"
     if kind(left) == "gprB" or kind(right) == "gprA":
         return field(right), field(left), 1
     return field(left), field(right), 0
@@ -66,7 +66,7 @@ def operands(left, right):
         return int(text.split("_")[1]) | (0x180 if text[0] == "$" else 0)
 
     if kind(left) == kind(right) != "--":
-        return None
+        return "refused"
     if kind(left) == "gprB" or kind(right) == "gprA":
         return field(right), field(left), 0
     return field(left), field(right), 0
