@@ -268,7 +268,7 @@ def _result(w: Walk, number: int, call: Call, given: list[RegState], regs: list[
         id = ref = acquire(w)
     is_value = proto.ret == hp.RET_MAP_VALUE
     regs[0] = RegState(kind, ZERO, id=id, ref=ref, map=call.map if is_value else None,
-                       size=call.mem_size if proto.ret in (hp.RET_RINGBUF_MEM, hp.RET_DYNPTR_MEM) else 0,
+                       size=call.mem_size & 0xFFFFFFFF if proto.ret in (hp.RET_RINGBUF_MEM, hp.RET_DYNPTR_MEM) else 0,
                        struct=proto.ret_btf or (given[0].struct if proto.ret == hp.RET_MEM_OR_BTF_ID else ""),
                        dynptr=call.dynptr_id, map_uid=call.map_uid if is_value else 0)
 
