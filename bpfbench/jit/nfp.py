@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from bpfbench.errors import JitError, NotSupported, Where
+from bpfbench.errors import JitError, MachineError, NotSupported, Where
 from bpfbench.isa import ops
 from bpfbench.isa.helpers import helper_name
 from bpfbench.isa.insn import Instruction
@@ -36,6 +36,7 @@ from bpfbench.nfp.passes import run_passes
 from bpfbench.program.program import Program
 
 PREFETCH: Final = 8
+REACH: Final = 1 << 14          # an address of code has 14 bits
 LONGER: Final = 20              # how much longer a walk may be that knows all numbers, and what is short in any case
 SHORT_WALK: Final = 20_000
 OWN: Final = "bpfbench"         # the profile that is right where the driver is wrong
@@ -276,7 +277,13 @@ def compile_notes(
     steps = steps_of(insns, notes)
     run_passes(steps, driver, without)
     generator = Generator(steps, device, driver)
-    generator.translate()
+    try:
+        generator.translate()
+    except MachineError as error:
+        here = generator.w.here
+        if here <= REACH:
+            raise
+        raise JitError(f"nfp: the program is too long: word {here} of the code, but branches reach {REACH}") from error
     return NfpCode(kernel, generator, insns, verified)
 
 

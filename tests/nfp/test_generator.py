@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bpfbench.errors import NotSupported
+from bpfbench.errors import JitError, NotSupported
 from bpfbench.isa import ops
 from bpfbench.isa.codec import decode
 from bpfbench.jit.nfp import compile_nfp, compile_notes
@@ -59,6 +59,11 @@ def test_the_smallest_programs() -> None:
     assert hex(xdp.image(0, 7777)[4]) == "0xce0d802008038"
     tc = compile_nfp(from_assembly("r0 = -1\nexit", type="sched_cls"))
     assert (len(tc.words), tc.abort, tc.out) == (31, 5, 8)
+
+
+def test_a_program_beyond_the_reach_of_branches_is_refused() -> None:
+    with pytest.raises(JitError, match="too long: word .* but branches reach 16384"):
+        compile_nfp(from_assembly("\n".join(["r0 = 1"] * 16400) + "\nexit", type="xdp"))
 
 
 @pytest.mark.parametrize(
