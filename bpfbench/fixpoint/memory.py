@@ -243,7 +243,7 @@ def special_fields(w: Analysis, r: int, ptr: Value, off: int, size: int, kptr_ok
 def packet(w: Analysis, state: State, r: int, ptr: Value, off: int, size: int) -> None:
     """Does the packet (or its metadata) have the bytes?"""
     _variable_part(w, r, ptr)
-    if ptr.scalar.smin + off < 0:
+    if ptr.scalar.smin + off < 0 or (ptr.scalar.m and ptr.fixed + off < 0 and "offsets" not in w.beyond):
         raise w.refuse("packet-bounds", f"r{r} ({vs.text(ptr)}) may point before the packet", r)
     past = past_end(state, ptr, "relations" in w.beyond)
     if past is None or past + off + size > 0:

@@ -79,3 +79,27 @@ def test_a_negative_constant_is_a_large_number_in_a_difference(beyond: tuple[str
     """-5 is not at most r8: a state with it is no case of one that says so (`covers.integer`)."""
     v = verify_static(from_assembly(NEGATIVE_ONE_WAY), beyond=beyond)
     assert not v.accepted and v.rejection is not None and v.rejection.rule == "not-a-pointer"
+
+
+def test_a_constant_part_before_the_packet_is_refused_as_linux_does() -> None:
+    """The variable part makes up for it, so the access is safe; Linux looks at the constant part alone."""
+    prog = from_assembly("""
+        .type xdp
+        r6 = r1
+        call get_prandom_u32
+        r0 &= 7
+        r0 += 16                        ; 16..23
+        r2 = *(u32 *)(r6 + 0)
+        r3 = *(u32 *)(r6 + 4)
+        r2 += r0
+        r4 = r2
+        r4 += 4
+        if r4 > r3 goto out
+        r0 = *(u8 *)(r2 - 1)            ; reject
+    out:
+        r0 = 1
+        exit
+    """)
+    v = verify_static(prog)
+    assert not v.accepted and v.rejection is not None and v.rejection.rule == "packet-bounds"
+    assert verify_static(prog, beyond=("offsets",)).accepted
