@@ -182,8 +182,12 @@ def classic(g: Generator, s: Step) -> None:
         off = w.short(const)
     else:
         w.alu(both(21), a(2 * insn.src), "+", w.operand(const))
-        w.alu(TEMP_A, TEMP_A, "+", f"{size:#x}")
-        w.alu("--", PACKET_LENGTH, "-", TEMP_A)
+        if g.driver:                                # an offset just below 2^32 passes: the sum starts again from 0
+            w.alu(TEMP_A, TEMP_A, "+", f"{size:#x}")
+            w.alu("--", PACKET_LENGTH, "-", TEMP_A)
+        else:
+            w.alu(TEMP_A, PACKET_LENGTH, "-", f"{size:#x}")
+            w.alu("--", TEMP_A, "-", TEMP_B)
         w.leave(nfp_link.GO_ABORT, "bcc")
         off = TEMP_B
     w.command("read8", "*l$index1[2]", off, max(size, 4))
@@ -252,7 +256,7 @@ def stack(g: Generator, s: Step, register: int, pointer: int, move: object) -> N
     w, size = g.w, s.width
     third, steps, off = point(g, s, g.depth + s.insn.off + s.note.off, pointer)
     narrow = s.insn.kind == ops.LDX and size < 8
-    if s.insn.kind == ops.LDX and size == 8 and not s.wide:
+    if size == 8 and not s.wide:
         size = 4
     if third:
         w.emit(f"local_csr_wr[ActLMAddr3, {TEMP_B}]")

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from bpfbench.isa import ops
 from bpfbench.program.program import Program
+from bpfbench.verifier.state import EMPTY, SPILL, ZEROED, Slot
 
 if TYPE_CHECKING:
     from bpfbench.nfp.gather import Gatherer
 
 READ, ATOMIC = "read", "atomic"
 WORD: Final = 4
+SLOT: Final = 8
 
 
 def uses(program: Program, watch: Gatherer) -> Iterator[tuple[int, int, int, str]]:
@@ -39,13 +41,30 @@ def uses(program: Program, watch: Gatherer) -> Iterator[tuple[int, int, int, str
                 yield pc, reg.map.index, word, use
 
 
-def conflicts(program: Program, watch: Gatherer) -> Iterator[tuple[int, str]]:
-    """(slot, message) where a word gets a second use."""
+def unsure_words(stack: list[Slot], off: int, size: int) -> Iterator[tuple[int, bool]]:
+    """Words of a value on the stack that are not known to be 0: (word, the register saved there is not 0 either)."""
+    for at in range(size):
+        below = -(off + at) - 1
+        slot = stack[below // SLOT] if below // SLOT < len(stack) else EMPTY
+        if slot.types[below % SLOT] != ZEROED:
+            yield at // WORD, not (slot.types[below % SLOT] == SPILL and slot.reg.is_null)
+
+
+def conflicts(program: Program, watch: Gatherer, ours: bool = False) -> Iterator[tuple[int, str]]:
+    """(slot, message) where a word gets a second use, or may start from another value than 0.
+
+    The driver knows only zeros stored as such, `ours` also a register that holds 0.
+    """
     known: dict[tuple[int, int], str] = {}
     for pc, number, word, use in uses(program, watch):
         before = known.setdefault((number, word), use)
         if before != use:
             yield pc, f"map value use type conflict {before} vs {use} off: {WORD * word}"
+    for pc, words in watch.updates.items():
+        for number, word, surely in sorted(words):
+            if known.get((number, word)) == ATOMIC and (surely or not ours):
+                yield pc, f"value at offset {WORD * word} may be non-zero, atomic counters start from zero"
+                break
 
 
 def atomic_words(program: Program) -> dict[int, set[int]]:

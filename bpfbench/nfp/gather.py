@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from bpfbench.errors import NotSupported
 from bpfbench.isa import ops
 from bpfbench.isa.insn import Instruction
+from bpfbench.nfp.cells import unsure_words
 from bpfbench.nfp.notes import U64, Device, Note
 from bpfbench.program.program import Program
 from bpfbench.verifier.regstate import BASE, CTX, MAP_VALUE, PACKET, PACKET_END, PACKET_META, SCALAR, STACK, RegState
@@ -69,6 +70,7 @@ class Gatherer(Edges):
         self.deltas: dict[int, set[int | None]] = {}
         self.values: dict[int, list[RegState]] = {}
         self.subprogs: dict[int, int] = {}
+        self.updates: dict[int, set[tuple[int, int, bool]]] = {}    # (map, word that may not be 0, even in a register)
 
     def visit(self, step: int, pc: int, state: State) -> None:
         super().visit(step, pc, state)
@@ -128,6 +130,10 @@ class Gatherer(Edges):
             note.key_off = at
             note.foreign |= regs[2].kind & BASE == STACK and regs[2].frame != state.frame.number
             self.classes.setdefault(pc, set()).add(CLASSES.get(regs[2].kind & BASE, "other"))
+            if insn.imm == 2 and regs[1].map is not None and regs[3].kind & BASE == STACK:
+                stack = state.frames[regs[3].frame].stack
+                words = unsure_words(stack, offset(regs[3]), regs[1].map.value_size)
+                self.updates.setdefault(pc, set()).update((regs[1].map.index, *word) for word in words)
         elif insn.imm == 25:
             note.data_ptr = CLASSES.get(regs[4].kind & BASE, "other")
             self.classes.setdefault(pc, set()).add(note.data_ptr)

@@ -213,7 +213,7 @@ def refusals(
             if message:
                 yield Refusal(pc, rule, message)
                 break
-    for pc, message in conflicts(program, watch):
+    for pc, message in conflicts(program, watch, ours):
         yield Refusal(pc, "map_use", message)
     depth = deepest(program, device)
     if depth > STACK_LIMIT:

@@ -40,6 +40,18 @@ out:
 r0 = 0
 exit
 """
+UPDATED = COUNT.replace("r1 = 1\n*(u32 *)(r10 - 4) = r1", """r1 = 1
+*(u32 *)(r10 - 4) = r1
+r6 = 0
+*(u64 *)(r10 - 24) = r6
+*(u64 *)(r10 - 16) = r6
+r2 = r10
+r2 += -4
+r3 = r10
+r3 += -24
+r4 = 0
+r1 = map[counts]
+call map_update_elem""")
 EVENT = """
 .map e perf_event_array 4 4 1
 *(u64 *)(r10 - 8) = r1
@@ -117,6 +129,11 @@ def test_maps_go_to_the_card_and_come_back() -> None:
     assert found.maps["counts"].items() == expected.maps["counts"].items()
     assert found.maps["counts"].get(1) == (42).to_bytes(8, "little") + bytes(8)
     assert run(bb.assemble(COUNT), PACKET, maps=found.maps).maps["counts"].get(1)[0] == 43
+
+
+def test_counters_that_the_program_sets_to_zero() -> None:
+    found, expected = (bb.run(bb.assemble(UPDATED), PACKET, engine=engine) for engine in ("nfp", "interp"))
+    assert found.maps["counts"].items() == expected.maps["counts"].items()
 
 
 def test_the_host_reads_counters_by_messages() -> None:
@@ -207,6 +224,7 @@ def test_an_address_of_40_bits_is_a_pair() -> None:
     ("call ktime_get_ns\nr0 = 2\nexit", "unsupported function"),
     (COUNT.replace("r1 = *(u32 *)(r0 + 12)", "r1 = *(u32 *)(r0 + 4)"), "map value use type conflict atomic vs read off: 4"),
     (COUNT.replace("lock *(u64 *)(r0 + 0) += r1", "*(u64 *)(r0 + 0) = r1"), "map writes"),
+    (UPDATED.replace("r6 = 0", "r6 = 1"), "value at offset 0 may be non-zero"),
 ])  # fmt: skip
 def test_programs_that_cannot_be_offloaded(text: str, why: str) -> None:
     with pytest.raises(NotSupported, match=why):
