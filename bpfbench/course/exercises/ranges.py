@@ -6,10 +6,12 @@ from random import Random
 from typing import Any, Final
 
 from bpfbench.course.exercise import Exercise, Failed, Plain, as_if, inside
-from bpfbench.course.exercises.support import first_difference, log_lines, numbers_program
+from bpfbench.course.exercises.support import first_difference, log_lines, numbers_program, program
+from bpfbench.fixpoint import widening
+from bpfbench.fixpoint.verify import verify_static
 from bpfbench.isa import ops
 from bpfbench.verifier import refine, tnum, transfer
-from bpfbench.verifier.bounds import bits_to_ranges
+from bpfbench.verifier.bounds import DEDUCE_618, bits_to_ranges, deduce
 from bpfbench.verifier.scalar import UNKNOWN, Scalar
 
 M64: Final = (1 << 64) - 1
@@ -264,7 +266,54 @@ def _ignores(position: tuple[int, ...]) -> Any:
 # Widening ------------------------------------------------------------------------------------------------------------
 
 
+OTHER_VIEWS: Final = tuple((name + end, least, most) for name, least, most in (
+    ("s", -(1 << 63), (1 << 63) - 1), ("u32", 0, (1 << 32) - 1), ("s32", -(1 << 31), (1 << 31) - 1))
+    for end in ("min", "max"))  # fmt: skip
+ASKED: Final = 100                     # times; the engine asks a few dozen
+
+
+def _widen_step(answer: Any) -> Any:
+    """The engine's widening with the student's unsigned bounds; the signed ones and the bits are the engine's."""
+    asked = 0
+
+    def step(self: Any, old: Scalar, new: Scalar) -> Scalar:
+        nonlocal asked
+        asked += 1
+        if asked > ASKED:
+            raise Failed(f"after {ASKED} questions the loop is still not stable: does the answer only join?")
+        if new.within(old):
+            return old
+        s = widening.join(old, new)
+        low, high = answer((old.umin, old.umax), (s.umin, s.umax), [n for n in self.numbers if n >= 0])
+        moved = s.m & ~old.m
+        if moved:
+            s.m |= ~((moved & -moved) - 1) & M64
+            s.v &= ~s.m
+        s.umin, s.umax = low, high
+        for name, least, most in OTHER_VIEWS:
+            now, then = getattr(s, name), getattr(old, name)
+            if name.endswith("min"):
+                setattr(s, name, max(self.down(now), least) if now < then else then)
+            else:
+                setattr(s, name, min(self.up(now), most) if now > then else then)
+        return deduce(s, DEDUCE_618)
+
+    return step
+
+
+def _analysed(text: str) -> Plain:
+    """What the static analysis finds, and how often it had to look."""
+    v = verify_static(program(text))
+    last = [str(found) for found in v.invariants.values()][-1]
+    return [v.accepted, v.message, last, v.stats.visits, v.stats.widenings]
+
+
 def _widen_attempt(answer: Any, case: Any) -> Plain:
+    if "program" in case:
+        if not callable(answer):
+            raise Failed(f"the answer must be a function, not {type(answer).__name__}")
+        return inside("bpfbench.fixpoint.widening.Thresholds.widen", _widen_step(answer),
+                      lambda: _analysed(case["program"]))  # fmt: skip
     steps = case["steps"]
     if "counts" not in case:
         return answer(tuple(case["old"]), tuple(case["new"]), list(steps))
@@ -285,7 +334,7 @@ def _widened(old: Any, new: Any, steps: list[int]) -> list[int]:
 
 
 def _widen_expected(case: Any) -> Plain:
-    return _widen_attempt(_widened, case)
+    return _analysed(case["program"]) if "program" in case else _widen_attempt(_widened, case)
 
 
 def widen_cases(random: Random) -> list[Any]:
@@ -297,11 +346,14 @@ def widen_cases(random: Random) -> list[Any]:
     for _ in range(3):
         limit = random.randrange(10, 500)
         made.append({"counts": limit, "by": random.randrange(1, 4), "steps": [limit - 1, limit, limit + 1, limit + 8]})
+    for _ in range(2):
+        by, limit = random.randrange(1, 9), random.randrange(100_000, 1_000_000)
+        made.append({"program": f"r6 = {random.randrange(9)}\nnext: r6 += {by}\nif r6 < {limit} goto next\nr0 = r6\nexit"})
     return made
 
 
 def _just_joins(c: Any, w: Any, g: Any) -> bool:
-    return "counts" in c or g == [min(c["old"][0], c["new"][0]), max(c["old"][1], c["new"][1])]
+    return "counts" in c or "program" in c or g == [min(c["old"][0], c["new"][0]), max(c["old"][1], c["new"][1])]
 
 
 def _to_the_end(old: Any, new: Any, steps: Any) -> Any:
@@ -362,7 +414,8 @@ EXERCISES: Final = [
              seals=("bpfbench.verifier.scalar.Scalar.within",)),
     Exercise("widening", "widen", "Widening with thresholds", 3, 6, "16 static analysis", "33",
              public=[{"old": [0, 1], "new": [0, 2], "steps": [63, 64]}, {"old": [4, 9], "new": [3, 9], "steps": [1, 64]},
-                     {"counts": 64, "by": 1, "steps": [63, 64, 65]}],
+                     {"counts": 64, "by": 1, "steps": [63, 64, 65]},
+                     {"program": "r6 = 0\nnext: r6 += 3\nif r6 < 1000000 goto next\nr0 = r6\nexit"}],
              more=widen_cases, attempt=_widen_attempt, expected=_widen_expected,
              mistakes=(("this joins, it does not widen: a loop of n rounds takes n steps", _just_joins),
                        ("a bound that moved jumps to infinity instead of to the next threshold",

@@ -5,7 +5,8 @@ Write `widen(old, new, steps)`: `old` and `new` are ranges `(umin, umax)`, `step
 not moved outwards stays as in `old`. A lower bound that sank goes to the largest threshold at or below the new one (0 if
 there is none), an upper bound that rose to the smallest threshold at or above it (2⁶⁴ − 1 if there is none).
 
-Some cases run a loop with your function until it is stable and count the rounds.
+Some cases run a loop with your function until it is stable and count the rounds; others put it into
+`bpfbench.verify_static`, which analyses a program with a million rounds.
 
 <details><summary>Hint</summary>The two bounds do not depend on each other. Look at the lower one alone: has it moved outwards? If
 so, which threshold is the next one outside it?</details>
