@@ -149,3 +149,12 @@ def test_wrong_folders_are_one_clear_error(tmp_path: Path) -> None:
                            (NOTEBOOKS, tmp_path / "none")):
         with pytest.raises(CourseError):
             grade(folder, source, tmp_path / "out", LIMITS)
+
+
+@pytest.mark.parametrize("words", [["{}/none"], ["{}", "--source", "{}/none"], ["{}", "--seconds", "0"],
+                                   ["{}", "--memory", "1"], ["make", "--source", "{}"]])  # fmt: skip
+def test_the_command_says_one_line_and_exits_with_2(tmp_path: Path, words: list[str]) -> None:
+    command = [sys.executable, "-m", "bpfbench", "grade", *(word.format(tmp_path) for word in words)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 2
+    assert len(run.stderr.strip().splitlines()) == 1 and "Traceback" not in run.stderr
