@@ -2,8 +2,8 @@
 
     python tests/nfp_fuzz.py N [--seed S] [--kernel K] [--jobs J] [--show]
 
-Each program is translated with all passes of the kernel `bpfbench`, with none of them, and with one left out; the three
-run on the same packet and the same maps as the interpreter.  Verdict, return value, packet, maps and events have to be
+Each program is translated with all passes of the kernel `bpfbench`, and with none of them or with one left out; both run
+on the same packet and the same maps as the interpreter.  Verdict, return value, packet, maps and events have to be
 equal.  Programs that the verifier or the offload's rules refuse are counted apart.
 
 A program keeps numbers in eight registers, which chunks change; at the end all of them go into the packet:
@@ -465,7 +465,7 @@ def seen(result: Any) -> dict[str, object]:
 
 def passes_of(seed: int) -> list[tuple[str, ...]]:
     names = tuple(row[0] for row in PASSES)
-    return [(), names, (Random(seed).choice(names),)]
+    return [(), names if seed % 2 else (Random(seed).choice(names),)]
 
 
 def one(seed: int, kernel: str = "bpfbench") -> tuple[str, str]:

@@ -76,14 +76,14 @@ def action_of(program_type: str, r0: int) -> int:
 class Offloaded:
     """A program translated and placed; `atomic` has, per map, the words that only atomic additions touch."""
 
-    def __init__(self, program: Program, code: NfpCode) -> None:
+    def __init__(self, program: Program, code: NfpCode, atomic: dict[int, set[int]]) -> None:
         if len(code.words) > PROGRAM_ROOM:
             raise NotSupported(f"offload to the NFP: {len(code.words)} instructions, a context has {PROGRAM_ROOM}")
         for spec in program.maps:
             refuse_map(spec)
         self.program = program
         self.code = code
-        self.atomic = atomic_words(program)
+        self.atomic = atomic
         self.store = CodeStore()
         helpers = {number: HELPERS + number for number in (1, 2, 3, 25)}
         self.store.load(code.image(START, DONE, helpers), START)
@@ -117,13 +117,14 @@ def refuse_map(spec: MapSpec) -> None:
 
 
 @lru_cache(maxsize=4)
-def _verified(program: Program, raw: bytes, kernel: str) -> Facts:
-    return facts_of(program, kernel)
+def _verified(program: Program, raw: bytes, kernel: str) -> tuple[Facts, dict[int, set[int]]]:
+    return facts_of(program, kernel), atomic_words(program)
 
 
 @lru_cache(maxsize=16)
 def _translated(program: Program, raw: bytes, kernel: str, without: tuple[str, ...]) -> Offloaded:
-    return Offloaded(program, compile_from(program, _verified(program, raw, kernel), kernel, without))
+    facts, atomic = _verified(program, raw, kernel)
+    return Offloaded(program, compile_from(program, facts, kernel, without), atomic)
 
 
 def offload(program: Program, kernel: str = "bpfbench", without: tuple[str, ...] = ()) -> Offloaded:
