@@ -16,6 +16,7 @@ Sources: Linux `drivers/net/ethernet/netronome/nfp/nfp_asm.h` and `nfp_asm.c`; s
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, final
 
 from bpfbench.errors import MachineError
@@ -157,6 +158,7 @@ def _memory_commands() -> dict[tuple[int, int, int], str]:
 MEM_COMMANDS: Final = _memory_commands()
 
 
+@lru_cache(maxsize=1 << 16)
 def ecc(payload: int) -> int:
     """The seven check bits of a payload.
 
