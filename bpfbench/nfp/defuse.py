@@ -7,7 +7,8 @@
 
 Nothing is taken from anywhere else: the list is cut into blocks, definitions that reach each block are found by
 iteration (sets as bits of an int), and one more walk through each block links uses to them.  What the passes removed
-does nothing here either: control falls through it.  Registers are those of BPF; what the *halves* need is width32.py.
+does nothing here either: control falls through it.  Registers are those of BPF, and spill slots (spills.py) count as such;
+what the *halves* need is width32.py.
 
 A function of the program begins with one definition of each register, by its caller: (ENTRY - number, register).  Calls
 read the arguments and write r0-r5; r6-r9 come back as they were, so that definitions of them reach across a call.
@@ -17,12 +18,14 @@ A. V. Aho et al., "Compilers", chapter 9.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Final, final
 
 from bpfbench.isa import ops
 from bpfbench.nfp.notes import Step
 
 REGISTERS: Final = 10           # r10 is never written
+FRAME_POINTER: Final = 10
 ENTRY: Final = -1               # definition by the caller: ENTRY - number of the function
 RESULT_AND_ARGUMENTS: Final = (0, 1, 2, 3, 4, 5)
 
@@ -33,7 +36,7 @@ Place = tuple[int, int]         # (index in the list or ENTRY - function, regist
 
 
 def reads(s: Step) -> tuple[int, ...]:
-    """The registers that this instruction reads, r10 among them."""
+    """The registers that this instruction reads, r10 among them, and the spill slot that it fills from."""
     insn, kind = s.insn, s.insn.kind
     if kind in (ops.ALU64, ops.ALU32):
         own = () if insn.op.fn == ops.MOV else (insn.dst,)
@@ -41,7 +44,8 @@ def reads(s: Step) -> tuple[int, ...]:
     if kind in (ops.JMP, ops.JMP32):
         return (insn.dst,) if insn.op.imm else tuple(dict.fromkeys((insn.dst, insn.src)))
     if kind == ops.LDX:
-        return tuple(dict.fromkeys((insn.src, s.copy.target))) if s.copy is not None else (insn.src,)
+        other = s.copy.target if s.copy is not None else s.slot if s.slot >= 0 else insn.src
+        return tuple(dict.fromkeys((insn.src, other)))
     if kind in (ops.STX, ops.ATOMIC):
         return tuple(dict.fromkeys((insn.dst, insn.src)))
     if kind in (ops.ST, ops.END):
@@ -56,13 +60,13 @@ def reads(s: Step) -> tuple[int, ...]:
 
 
 def writes(s: Step) -> tuple[int, ...]:
-    """The registers that this instruction defines."""
+    """The registers that this instruction defines, or the slot that it spills to."""
     kind = s.insn.kind
     if kind in (ops.ALU64, ops.ALU32, ops.END, ops.LDX, ops.LDDW):
         return (s.insn.dst,)
     if kind in (ops.CALL, ops.CALL_LOCAL, ops.LD_ABS, ops.LD_IND):
         return RESULT_AND_ARGUMENTS
-    return ()
+    return (s.slot,) if s.slot >= 0 else ()
 
 
 @final
@@ -126,7 +130,7 @@ class Chains:
         made = [(at, r) for at, s in enumerate(graph.steps) if not s.removed for r in writes(s)]
         self.definitions: list[Place] = [*entries, *made]
         self._number = {place: n for n, place in enumerate(self.definitions)}
-        self._of_register = [0] * REGISTERS
+        self._of_register: defaultdict[int, int] = defaultdict(int)
         for n, (_, register) in enumerate(self.definitions):
             self._of_register[register] |= 1 << n
         self.definitions_of: dict[Place, list[int]] = {}
@@ -174,7 +178,7 @@ class Chains:
             for at in range(start, end):
                 s = self.graph.steps[at]
                 for register in () if s.removed else reads(s):
-                    if register < REGISTERS:
+                    if register != FRAME_POINTER:
                         self._link_use(at, register, fact & self._of_register[register])
                 fact = self._past(at, fact)
 

@@ -126,10 +126,11 @@ class Step:
     `low`       a 64-bit comparison of values that fit 32 bits
     `extend`    "zero" or "sign": a 32-bit shift that stands for two of 64 bits and fills the upper half with this
     `bytes`     the mask of an AND cuts through no byte: ld_field can do it
+    `slot`      number of the spill slot that a store or load of the stack is about, behind those of the registers, or -1
     """
 
     __slots__ = ("pc", "insn", "note", "target", "function", "removed", "merged", "negated", "copy", "cache", "reads",
-                 "zext", "wide", "low", "extend", "bytes")  # fmt: skip
+                 "zext", "wide", "low", "extend", "bytes", "slot")  # fmt: skip
 
     def __init__(self, pc: int, insn: Instruction, note: Note) -> None:
         self.pc = pc
@@ -148,6 +149,7 @@ class Step:
         self.low = False
         self.extend = ""
         self.bytes = False
+        self.slot = -1
 
     @property
     def width(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bpfbench.errors import UsageError
-from bpfbench.nfp import memcpy, packet_cache, peephole, width32
+from bpfbench.nfp import memcpy, packet_cache, peephole, spills, width32
 from bpfbench.nfp.notes import Step
 
 Pass = Callable[[list[Step], bool], None]
@@ -32,6 +32,7 @@ PASSES: Final[tuple[tuple[str, Pass, str, str], ...]] = (
     ("reload",           memcpy.reload,              OURS, "no chain leads from the copy's data register to a use"),
     ("compare32",        width32.comparisons,        OURS, "both values have an upper half of 0 on every path"),
     ("alu32",            width32.marks,              BOTH, "the verifier saw no 64-bit read of this 32-bit result"),
+    ("spills",           spills.spills,              OURS, "nothing but whole spills and fills touches these bytes"),
     ("width32",          width32.propagate,          OURS, "no chain leads from the definition to a use of 64 bits"),
 )
 # fmt: on

@@ -201,7 +201,8 @@ def frame_program() -> Program:
         r2 = 153
         *(u8 *)(r10 - 9) = r2
         r3 += 12
-        *(u64 *)(r10 - 8) = r3
+        r4 = *(u64 *)(r10 - 8)
+        r4 >>= 1
         r0 = 2
         exit
     """, type="xdp", name="slide_43")  # fmt: skip

@@ -13,8 +13,9 @@ of three kinds, see `demand`:
     ALWAYS   a seed: 64-bit comparisons, right shifts, stores of eight bytes, pointers to map values
 
 From the seeds, need goes backwards: to the definitions that reach the use, from a RESULT definition to the operands it
-was made of, from a function's argument to its callers and from a caller's r0 to the function's exits.  Definitions never
-reached have a dead upper half, and the code generator leaves it out: `Step.wide` is False.
+was made of, from what is filled to what was spilled (spills.py), from a function's argument to its callers and from a
+caller's r0 to the function's exits.  Definitions never reached have a dead upper half, and the code generator leaves it
+out: `Step.wide` is False.
 
 `marks` is solution 1, the semantics of 32-bit instructions: they write the whole register, and the kernel's verifier
 notes where the cleared upper half is read.  `propagate` is solution 2.  Neither trusts anything that a program says of
@@ -26,7 +27,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bpfbench.isa import ops
-from bpfbench.nfp.defuse import ENTRY, REGISTERS, Chains, Graph, Place, writes
+from bpfbench.nfp.defuse import ENTRY, Chains, Graph, Place, reads, writes
 from bpfbench.nfp.notes import Step
 
 NEVER, RESULT, ALWAYS = 0, 1, 2
@@ -49,6 +50,8 @@ def demand(s: Step, register: int) -> int:
     if kind == ops.JMP:
         only_low = s.low or insn.op.fn == ops.JSET and insn.op.imm and insn.imm >= 0
         return NEVER if only_low else ALWAYS
+    if kind == ops.LDX and s.slot >= 0 and register == s.slot or kind == ops.STX and s.slot >= 0 and register == insn.src:
+        return RESULT
     if kind == ops.LDX:
         return NEVER if s.note.ptr in SHORT or register != insn.src else ALWAYS
     if kind in (ops.STX, ops.ST):
@@ -180,9 +183,9 @@ class Width:
         if s.insn.kind == ops.CALL_LOCAL:
             for leave in self._exits.get(self._callee(at), ()):
                 self._need(leave, 0)
-        elif s.insn.kind == ops.ALU64:
-            for operand in range(REGISTERS):
-                if (at, operand) in self.chains.definitions_of and demand(s, operand) == RESULT:
+        elif s.insn.kind in (ops.ALU64, ops.LDX, ops.STX):
+            for operand in reads(s):
+                if demand(s, operand) == RESULT:
                     self._need(at, operand)
 
     def waves(self) -> list[list[Place]]:
@@ -230,7 +233,7 @@ class Width:
         if s.insn.kind == ops.EXIT:
             function = self.chains.graph.function_of[at]
             return next((call, 0) for call in self._calls[function] if (call, 0) in self.needed)
-        return at, s.insn.dst
+        return at, writes(s)[0]
 
 
 def propagate(steps: list[Step], driver: bool) -> None:

@@ -112,13 +112,74 @@ def test_saved_registers_keep_both_halves_across_a_call() -> None:
     """), packet=HEX)  # fmt: skip
 
 
-@pytest.mark.parametrize("spill", ["u64", "u32"])
-def test_a_spill_of_eight_bytes_is_a_seed(spill: str) -> None:
-    body = f"r3 = *(u32 *)(r2 + 8)\nr3 *= 3\n*({spill} *)(r10 - 8) = r3\nr4 = *({spill} *)(r10 - 8)\n"
-    same(program(body + "*(u64 *)(r2 + 16) = r4"), packet=HEX)
-    found = dead("r2 = *(u32 *)(r1 + 0)\nr3 = 9\nr3 += r3\n"
-                 f"*({spill} *)(r10 - 8) = r3\nr4 = *({spill} *)(r10 - 8)\nw0 = w4\nw0 &= 1\nexit")  # fmt: skip
-    assert (2 in found) == (spill == "u32")
+SPILL = """
+    r2 = *(u32 *)(r1 + 0)
+    r3 = *(u32 *)(r1 + 4)
+    r4 = r2
+    r4 += 64
+    if r4 > r3 goto out
+    r5 = *(u64 *)(r2 + 8)
+    *(u64 *)(r10 - {spill}) = r2
+    *(u64 *)(r10 - 8) = r5
+    {between}
+    r7 = *(u64 *)(r10 - 8)
+    r8 = *(u64 *)(r10 - {spill})
+    *(u{bits} *)(r8 + 16) = r7
+    out: r0 = 2
+    exit
+"""
+
+
+@pytest.mark.parametrize(
+    ("between", "spill", "bits", "shrunk"),
+    [
+        ("", 16, 32, 4), ("", 16, 64, 2), ("r1 = 7", 16, 64, 2),
+        ("*(u8 *)(r10 - 7) = r5", 16, 32, 2),                   # a byte of the slot
+        ("r1 = *(u32 *)(r10 - 4)", 16, 32, 2),
+        ("r1 = r10\nr1 += -8\nr1 = *(u16 *)(r1 + 2)", 16, 32, 2),
+        ("r1 = r10\nr1 += -8\nr7 = *(u64 *)(r1 + 0)\n*(u8 *)(r2 + 4) = r7", 16, 32, 5),
+        ("*(u32 *)(r10 - 8) = r5", 16, 32, 2),
+        ("*(u32 *)(r10 - 12) = r5", 24, 32, 4),                 # beside it
+    ],
+)  # fmt: skip
+def test_spill_slots(between: str, spill: int, bits: int, shrunk: int) -> None:
+    """Address and number are spilled and filled: two stores and two loads that can be half as long."""
+    prog = bb.assemble(SPILL.format(between=between, spill=spill, bits=bits))
+    steps = compile_nfp(prog, "bpfbench").steps
+    assert sum(s.slot >= 0 and not s.wide for s in steps) == shrunk
+    for packet in (HEX, PACKET):
+        same(prog, packet=packet)
+        same(prog, without=("spills",), packet=packet)
+
+
+def test_a_frame_that_others_see_has_no_slots() -> None:
+    text = SPILL.format(between="{}", spill=16, bits=32)
+    called = text.format("r6 = r2\nr1 = r10\nr1 += -8\ncall f\nr2 = r6") + "f: r0 = *(u64 *)(r1 + 0)\nr0 >>= 40\nexit"
+    for body in (called, called.replace("r1 = r10\nr1 += -8", "r1 = 1").replace("r0 = *(u64 *)(r1 + 0)", "r0 = r1")):
+        steps = compile_nfp(bb.assemble(body), "bpfbench").steps
+        assert any(s.slot >= 0 for s in steps) == ("r10\nr1 +=" not in body)
+        same(bb.assemble(body), packet=HEX)
+
+
+def test_a_key_lies_in_no_slot() -> None:
+    text = """
+        .map counters hash {size} 8 4
+        r1 = 5
+        *(u64 *)(r10 - 8) = r1
+        *(u64 *)(r10 - 16) = r1
+        r1 = counters ll
+        r2 = r10
+        r2 += {key}
+        call 1
+        r3 = *(u64 *)(r10 - 8)
+        r4 = *(u64 *)(r10 - 16)
+        w3 += w4
+        r0 = 2
+        exit
+    """
+    for size, key, slots in ((8, -8, 2), (8, -16, 0), (16, -16, 0)):
+        steps = compile_nfp(bb.assemble(text.format(size=size, key=key)), "bpfbench").steps
+        assert sum(s.slot >= 0 for s in steps) == slots
 
 
 def test_the_map_value_pointer_is_kept_whole() -> None:
