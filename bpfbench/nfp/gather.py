@@ -182,7 +182,17 @@ def gather(
     for note, hint in zip(watch.notes, from_walk(found.walk, watch.taken).insns):
         note.zext = hint.zext
     dead_code(insns, watch.notes, watch.seen)
-    return found, watch, device_of(program, found, watch)
+    device = device_of(program, found, watch)
+    if exact and device.single_head >= 0 and not happens_once(program, watch, device.single_head):
+        device.single_head = -1
+    return found, watch, device
+
+
+def happens_once(program: Program, watch: Gatherer, pc: int) -> bool:
+    """Outside of functions and loops, a site is one call; the driver counts sites, and moves the packet without a check."""
+    later = enumerate(program.insns[pc:], pc)
+    looped = any(insn is not None and insn.is_jump and at + 1 + insn.jump <= pc for at, insn in later)
+    return watch.subprogs[pc] == 0 and not looped
 
 
 def forget(watch: Gatherer, device: Device) -> None:

@@ -95,6 +95,13 @@ def test_both_ends_of_the_packet_move() -> None:
         assert run(prog, PACKET).data == bb.run(prog, PACKET).data
 
 
+def test_a_head_that_moves_in_a_loop_is_checked_each_time() -> None:
+    prog = bb.assemble("*(u64 *)(r10 - 8) = r1\nr6 = 0\nagain: r1 = *(u64 *)(r10 - 8)\nr2 = -40\ncall xdp_adjust_head\n"
+                       "if r0 != 0 goto out\nr6 += 1\nif r6 < 5 goto again\nout: r0 = r6\nexit")  # fmt: skip
+    found = run(prog, PACKET)
+    assert (found.r0, len(found.data)) == (3, len(PACKET) + 120)        # at 128 in a buffer where 8 is the least
+
+
 def test_random_numbers_are_those_of_the_interpreter() -> None:
     prog = bb.assemble("call get_prandom_u32\nexit")
     assert run(prog, PACKET, seed=3).r0 == bb.run(prog, PACKET, seed=3).r0
