@@ -215,6 +215,41 @@ def draw_pair(case: Any, wanted: Plain, got: Plain) -> str:
     return "\n".join(["  first:", draw_text(case, wanted, got[0]), "  second:", draw_text(case, wanted, got[1])])
 
 
+# What only root may do -----------------------------------------------------------------------------------------------
+
+LEAKS: Final = ("return-pointer", "pointer-compare", "pointer-partial-copy", "helper-leak", "spill-corrupt")
+
+
+def _leak(answer: Any, case: Any) -> Plain:
+    if not callable(answer):
+        raise Failed(f"the answer must be a function from a rule to a program, not {type(answer).__name__}")
+    return as_text(answer(case["rule"]), case)
+
+
+def _leak_judge(case: Any, got: Plain) -> str:
+    root, user = (walked(got, "linux-6.18", "socket_filter", privileged) for privileged in (True, False))
+    if isinstance(root, str) or isinstance(user, str):
+        return str(root)
+    if root.rejection is not None:
+        return f"root may not do this either: {root.message} at insn {root.pc} (rule {root.rejection.rule})"
+    if user.rejection is None:
+        return "without privileges it is accepted as well: nothing leaks"
+    if user.rejection.rule != case["rule"]:
+        return f"refused for another reason, rule {user.rejection.rule}: {user.message}"
+    graph = build(program(got, "socket_filter"))
+    here = graph.block_of[user.rejection.pc]
+    exits = [block.index for block in graph.blocks if block.reachable and not graph.successors[block.index]]
+    if all(graph.dominates(here, leaving) for leaving in exits):
+        return f"every way to an exit goes through insn {user.rejection.pc}: there has to be a way that leaks nothing"
+    return ""
+
+
+def draw_leak(case: Any, wanted: Plain, got: Plain) -> str:
+    v = walked(str(got), "linux-6.18", "socket_filter", False)
+    where = {} if isinstance(v, str) or v.rejection is None else {v.rejection.pc: "<- refused without privileges"}
+    return marked_listing(str(got), where)
+
+
 EXERCISES: Final = [
     Exercise("bounded-loop", "PROGRAM", "A loop that every kernel accepts", 2, 5, "15 loops", "28, 33",
              public=_LOOP_PUBLIC, more=loop_cases, attempt=as_text, judge=_loop_judge, draw=draw_text),
@@ -223,4 +258,7 @@ EXERCISES: Final = [
     Exercise("refused-and-mended", "broken_and_mended", "Refused for the right reason", 3, 6, "06 static checks", "20-34",
              public=[{"rule": rule} for rule in RULES], more=lambda random: [], attempt=_pair, judge=_pair_judge,
              draw=draw_pair),
+    Exercise("only-root", "leak", "What only root may do", 2, 5, "10 pointer leaks", "18, 34",
+             public=[{"rule": rule} for rule in LEAKS], more=lambda random: [], attempt=_leak, judge=_leak_judge,
+             draw=draw_leak),
 ]  # fmt: skip
