@@ -86,11 +86,14 @@ def packets(limit: int) -> list[bytes]:
     return [packet for packet in found if len(packet) >= 14][:limit]
 
 
-def measure(prog: Program, version: str, traffic: list[bytes]) -> dict[str, Any]:
+def measure(prog: Program, version: str, traffic: list[bytes], maps: dict[str, dict[str, str]]) -> dict[str, Any]:
     """One cell: words, instructions and cycles per packet; or what is wrong."""
     kernel, without = VERSIONS[version]
     try:
         card = Card(prog, kernel, without)
+        for name, table in maps.items():
+            for key, value in table.items():
+                card.maps[name].update(bytes.fromhex(key), bytes.fromhex(value))
         runs: list[CardResult] = [card.run(packet) for packet in traffic]
     except Hazard:
         return {"note": "defect"}
@@ -119,10 +122,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", default="", help="a Markdown file with the marks")
     args = parser.parse_args()
+    entries = json.loads((DATASETS / "datasets.json").read_text())["programs"]
+    maps = {entry["name"]: entry.get("maps", {}) for entry in entries}
     rows = {}
     for found, traffic in ((programs(), packets(args.packets)), (examples(), [bytes(range(200))])):
         for name, prog in found.items():
-            rows[name] = {version: measure(prog, version, traffic) for version in VERSIONS}
+            rows[name] = {version: measure(prog, version, traffic, maps.get(name, {})) for version in VERSIONS}
     worse = [name for name, row in rows.items() for figure in ("words", "cycles") for other in ("none", "driver")
              if figure in row[other] and row["ours"].get(figure, 0) > row[other][figure]]  # fmt: skip
     print(json.dumps(rows) if args.json else table(rows))
