@@ -40,8 +40,8 @@ tour: $(VENV)/lab
 test: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests -m "not slow"
-	$(BIN)/python -m pytest -q --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=120 -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=120 -p no:cacheprovider notebooks
 
 parity: $(VENV)/test
 	$(BIN)/python tests/parity.py
@@ -66,7 +66,7 @@ uncompile:
 	rm -rf build *__mypyc*.so
 
 test-compiled: compile
-	$(BIN)/python -m pytest -q tests -m "not slow" --ignore tests/browser
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests -m "not slow" --ignore tests/browser
 
 wheel: $(VENV)/test
 	$(PIP) install setuptools wheel
