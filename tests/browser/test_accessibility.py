@@ -11,6 +11,7 @@ import bpfbench as bb
 from bpfbench.notebook import labs
 from bpfbench.notebook.html import page as html_page
 from bpfbench.notebook.report import report
+from tests.browser.test_pages import PROGRAM
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright",
                           reason="no axe-core: pip install axe-playwright-python")
@@ -26,7 +27,7 @@ def barriers(page: Any) -> list[str]:
 
 def test_a_report(page: Any, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    file.write_text(report(bb.load(DATASETS / "xdp_firewall.o").programs.values()), encoding="utf-8")
+    file.write_text(report([bb.assemble(PROGRAM, name="parse")]), encoding="utf-8")
     page.goto(f"file://{file}")
     page.locator(".tm").first.wait_for()
     assert barriers(page) == []

@@ -1,13 +1,11 @@
-"""The laboratories in a real browser: driven by mouse and keyboard, saved without a kernel, and in JupyterLab.
+"""The laboratories in a real browser: driven by mouse and keyboard, and saved without a kernel.
 
-Most tests have no Jupyter: the page is given the widget's module and a model whose other end is the Python laboratory
-in this process, which takes a moment instead of half a minute.
+There is no Jupyter here (test_gallery.py has it): the page is given the widget's module and a model whose other end is
+the Python laboratory in this process, which takes a moment instead of half a minute.
 """
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -201,42 +199,6 @@ def test_saved_without_a_kernel_everything_can_be_read(page: Any, screenshot: An
     screenshot("labs-static")
 
 
-NOTEBOOK = {
-    "cells": [{"cell_type": "code", "execution_count": None, "id": f"lab{i}", "metadata": {}, "outputs": [], "source": code}
-              for i, code in enumerate(["from bpfbench.notebook import labs", "lab = labs.tnum_lab()\nlab",
-                                        "labs.encoding_lab('r0 = 2')"])],
-    "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
-    "nbformat": 4, "nbformat_minor": 5,
-}  # fmt: skip
-
-
-def test_in_jupyterlab_a_click_goes_to_python_and_back(page: Any, lab: str, screenshot: Any) -> None:
-    body = json.dumps({"type": "notebook", "format": "json", "content": NOTEBOOK}).encode()
-    request = urllib.request.Request(f"{lab}/api/contents/labs.ipynb", body, {"Content-Type": "application/json"},
-                                     method="PUT")
-    urllib.request.urlopen(request, timeout=20)
-    page.goto(f"{lab}/lab/tree/labs.ipynb?reset", wait_until="domcontentloaded")
-    page.wait_for_function("() => window.jupyterapp?.restored?.then(() => true)", timeout=60_000)
-    idle = "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    page.wait_for_function(idle, timeout=60_000)
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    first = page.locator(".lab").first
-    first.wait_for(timeout=60_000)
-    before = first.locator(".say").last.inner_text()
-    first.get_by_role("button", name="bit 0: unknown").click()      # of a: x -> 0
-    page.wait_for_function("() => document.querySelector('.lab legend').textContent.includes('{4, 6}')")
-    assert first.locator(".say").last.inner_text() != "" and before
-    for _ in range(3):
-        page.keyboard.press("ArrowLeft")
-    page.keyboard.press("Enter")                                    # the cell is still there: keys stay in the widget
-    page.get_by_text("{12, 14}").first.wait_for()
-    second = page.locator(".lab").nth(1)
-    second.get_by_role("button", name="imm bit 0: 0").click()
-    second.get_by_text("kernel: r0 = 3").wait_for()
-    assert page.locator(".jp-CodeCell").count() == 3
-    screenshot("lab-jupyter")
-
-
 LOG = """\
 0: R1=ctx() R10=fp0
 ; void *data = (void *)(long)ctx->data; @ xdp.c:12
@@ -262,27 +224,3 @@ def test_the_page_about_a_log_explains_and_steps(page: Any, screenshot: Any, tmp
     page.keyboard.press("ArrowRight")
     page.get_by_text("step 2 / 2").first.wait_for()
     screenshot("log-report")
-
-
-def test_an_exported_notebook_needs_neither_kernel_nor_network(page: Any, screenshot: Any, tmp_path: Path,
-                                                               monkeypatch: Any) -> None:
-    """Run a notebook with BPFBENCH_EXPORT=1, export it with nbconvert, open the file."""
-    nbclient = pytest.importorskip("nbclient", reason="no nbclient (pip install jupyterlab)")
-    nbconvert = pytest.importorskip("nbconvert", reason="no nbconvert (pip install jupyterlab)")
-    nbformat = pytest.importorskip("nbformat", reason="no nbformat (pip install jupyterlab)")
-    monkeypatch.setenv("BPFBENCH_EXPORT", "1")
-    code = ["import bpfbench as bb\nimport bpfbench.notebook\nfrom bpfbench.notebook import labs", "labs.tnum_lab()",
-            "labs.liveness_lab(step=4)", "bb.verify(bb.assemble('exit')).explain()"]
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in code])
-    nbclient.NotebookClient(nb, timeout=60, kernel_name="python3").execute()
-    off = dict.fromkeys(("require_js_url", "mathjax_url", "mermaid_js_url", "jquery_url", "widget_renderer_url"),
-                        "data:text/javascript,")
-    file = tmp_path / "exported.html"
-    file.write_text(nbconvert.HTMLExporter(**off).from_notebook_node(nb)[0], encoding="utf-8")
-    page.goto(f"file://{file}")
-    page.locator(".lab").nth(1).wait_for()
-    assert "Optimal: 10 too many" in page.locator(".lab").first.inner_text()
-    assert "Round 1, instruction 3" in page.locator(".lab").nth(1).inner_text()
-    assert "reads r0, but on this path r0 holds nothing" in page.locator("dl").inner_text()
-    page.locator(".lab").nth(1).scroll_into_view_if_needed()
-    screenshot("labs-exported")

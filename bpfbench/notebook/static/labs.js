@@ -180,6 +180,8 @@ function render({ model, el }) {
     model.set("action", { name, value, n: ++count });
     model.save_changes();
   };
+  // JupyterLab's shortcuts ask the focused element itself whether keys are its own.
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
     if (shapes.some((shape) => shape.keys && shape.keys(event.key))) { event.preventDefault(); event.stopPropagation(); }

@@ -70,7 +70,11 @@
   }
 
   document.addEventListener("mouseover", (e) => light(of(e)));
-  document.addEventListener("focusin", (e) => of(e) && light(of(e)));
+  document.addEventListener("focusin", (e) => {
+    // JupyterLab's shortcuts ask the focused element itself whether keys are its own.
+    if (e.target.closest?.(".bb .native, .bb [data-opens]")) e.target.setAttribute("data-lm-suppress-shortcuts", "true");
+    if (of(e)) light(of(e));
+  });
   document.addEventListener("click", (e) => {
     const el = of(e), native = e.target.closest && e.target.closest(".bb .native");
     const mark = e.target.closest && e.target.closest(".bb [data-opens]");

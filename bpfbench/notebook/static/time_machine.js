@@ -517,6 +517,8 @@ export async function render({ model, el }) {
     }
   }
 
+  // JupyterLab's shortcuts ask the focused element itself whether keys are its own.
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target === jump) return;
     if (event.key === "?") help.hidden = !help.hidden;
