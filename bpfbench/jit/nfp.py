@@ -6,7 +6,9 @@
     PUSH POP   routines that save and restore R6-R9, if needed     (nfp_calls.py)
     8 nops     the prefetch window
 
-    nfp_emit.py  nfp_arithmetic.py  nfp_branches.py  nfp_memory.py  nfp_calls.py      the passes: bpfbench/nfp/
+    nfp_emit.py  nfp_arithmetic.py  nfp_shifts.py  nfp_branches.py  nfp_memory.py  nfp_copy.py  nfp_calls.py
+
+The passes are in bpfbench/nfp/.
 
 With a kernel named linux-* the words are the driver's, defects included; with "bpfbench" they are right, and shorter.
 Source: `nfp_translate`, `nfp_fixup_branches` of the driver's bpf/jit.c; slides 40-60.

@@ -163,3 +163,17 @@ class Writer:
     def override(self, length: int) -> None:
         """The next command moves `length` units."""
         self.const("--", 0x80 | (length - 1) << 8)
+
+
+def words(size: int) -> int:
+    """Transfer registers for that many bytes."""
+    return (size + 3) // 4
+
+
+def map_address(w: Writer, register: int, off: str) -> tuple[str, str]:
+    """(low, high) of the pointer to a map value in a pair, plus an offset."""
+    if off == "0x0":
+        return a(register), b(register + 1)
+    w.alu(TEMP_A, a(register), "+", off)
+    w.alu(TEMP_B, b(register + 1), "+carry", "0x0")
+    return TEMP_A, TEMP_B

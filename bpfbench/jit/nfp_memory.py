@@ -1,10 +1,10 @@
-"""Loads and stores: context, packet, map values, the stack in local memory, atomic additions, gathered copies.
+"""Loads and stores: context, packet, map values, the stack in local memory, atomic additions.
 
     context    words of the packet vector, *l$index1[n]              stack    *l$index0[n], the frame's first 64 bytes,
     packet     mem[read32_swap, ...] into transfer registers                   or *l$index3 set for this access
     map value  the same with an address of 40 bits
 
-Source: `mem_ldx*`, `mem_stx*`, `mem_op_stack`, `mem_xadd`, `nfp_cpp_memcpy`, `construct_data_*` of the driver's bpf/jit.c.
+Source: `mem_ldx*`, `mem_stx*`, `mem_op_stack`, `mem_xadd`, `construct_data_*` of the driver's bpf/jit.c.
 """
 
 from __future__ import annotations
@@ -13,7 +13,22 @@ from typing import TYPE_CHECKING, Final
 
 from bpfbench.isa import ops
 from bpfbench.jit import nfp_link
-from bpfbench.jit.nfp_emit import PACKET_LENGTH, STACK, TEMP_A, TEMP_B, U32, Label, Writer, a, b, both, xfer
+from bpfbench.jit.nfp_copy import copy
+from bpfbench.jit.nfp_emit import (
+    PACKET_LENGTH,
+    STACK,
+    TEMP_A,
+    TEMP_B,
+    U32,
+    Label,
+    Writer,
+    a,
+    b,
+    both,
+    map_address,
+    words,
+    xfer,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from bpfbench.jit.nfp import Generator
@@ -27,10 +42,6 @@ MAX_QUEUES: Final = 64
 REACH: Final = 64               # bytes of the frame that pointer 0 reaches
 WINDOW: Final = 32              # bytes that a pointer reaches with the offsets of eight-bit operands
 SHORT_OFFSETS: Final = 7
-
-
-def words(size: int) -> int:
-    return (size + 3) // 4
 
 
 def load(g: Generator, s: Step) -> None:
@@ -116,15 +127,6 @@ def queue_select(g: Generator, s: Step) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- packet, map value
-def map_address(w: Writer, register: int, off: str) -> tuple[str, str]:
-    """(low, high) of pointer + offset."""
-    if off == "0x0":
-        return a(register), b(register + 1)
-    w.alu(TEMP_A, a(register), "+", off)
-    w.alu(TEMP_B, b(register + 1), "+carry", "0x0")
-    return TEMP_A, TEMP_B
-
-
 def fetch(g: Generator, s: Step, base: str, off: str) -> None:
     w, d, size = g.w, 2 * s.insn.dst, s.width
     w.command("read32_swap", base, off, words(size))
@@ -334,73 +336,3 @@ def store_slice(w: Writer, piece: Slice) -> None:
             w.mov(piece.place, TEMP_A)
         if piece.increment:
             w.mov("--", "*l$index3++")
-
-
-# ---------------------------------------------------------------------------------------------------- gathered copies
-def copy(g: Generator, s: Step) -> None:
-    """Read all, move from the transfer-in to the transfer-out registers, write all, reload the data register."""
-    assert s.copy is not None
-    w, made, d = g.w, s.copy, 2 * s.insn.dst
-    length, count = made.length, words(made.length)
-    long = length > 32
-    off = w.short(made.load)
-    base = a(2 * s.insn.src)
-    if s.note.ptr == "map_value":
-        low, high = map_address(w, 2 * s.insn.src, off)
-        base, off = f"{high}, <<8", low
-    if long:
-        w.override(count)
-    w.command("read32_swap", base, off, count, length=count if long else 0)
-    for word in range(count):
-        w.mov(xfer(word), xfer(word))
-    write(g, made.store, a(2 * made.target), length)
-    reload(g, s, d)
-
-
-def write(g: Generator, off: int, base: str, length: int) -> None:
-    w, count, at = g.w, words(length), g.w.short(off)
-    if length <= 8:
-        w.command("write8_swap", base, at, length)
-    elif length % 4 == 0 and length <= 32:
-        w.command("write32_swap", base, at, count)
-    elif length <= 32:
-        w.override(length)
-        w.command("write8_swap", base, at, length, length=length)
-    elif length % 4 == 0:
-        w.override(count)
-        w.command("write32_swap", base, at, count, length=count)
-    elif length <= 40:
-        w.command("write32_swap", base, at, 8)
-        w.command("write8_swap", base, w.short(off + 32), length - 32, first=8)
-    else:
-        w.override(count - 1)
-        w.command("write32_swap", base, at, count - 1, length=count - 1)
-        tail = off + 4 * (count - 1)
-        w.command("write8_swap", base, w.short(tail & 0xFF if g.driver else tail), length % 4, first=count - 1)
-
-
-def reload(g: Generator, s: Step, d: int) -> None:
-    """The data register holds the last element afterwards: bytes p..p+width-1 of what was read."""
-    assert s.copy is not None
-    w, made, width = g.w, s.copy, s.copy.width
-    if not made.live:
-        return
-    p = 0 if made.descending else made.length - width
-    if g.driver:
-        p = driver_reload(made.length, width, made.descending)
-    if width >= 4:
-        w.mov(both(d), xfer(p // 4))
-    else:
-        w.field(both(d), (1 << width) - 1, xfer(p // 4), shift=8 * (p % 4), clear=True)
-    if width == 8:
-        if s.wide:
-            w.mov(both(d + 1), xfer(p // 4 + 1))
-    elif s.wide:
-        w.const(both(d + 1), 0)
-
-
-def driver_reload(length: int, width: int, descending: bool) -> int:
-    """Where the driver reloads from; not always the last element."""
-    word = 0 if descending or width == 4 else words(length) - (2 if width == 8 else 1)
-    lane = {1: (length - 1) % 4, 2: (length & 3) ^ 2, 4: 0, 8: 0}[width]
-    return 4 * word + lane
