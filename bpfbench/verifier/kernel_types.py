@@ -1,19 +1,30 @@
 """Kernel structures that a program may look into: as far as the verifier needs their members.
 
-Accesses through pointers to kernel structures are checked against the kernel's type information.  Without it (no BTF
-given) only what every kernel of a profile has in the same place is known: the first members of `struct bpf_map`, and
-that loads of ordinary members give numbers.
+Accesses through pointers to kernel structures are checked against the kernel's type information (struct_walk.py).
+Without it (none given, and the running kernel is another) only what every kernel of a profile has in the same place is
+known: the first members of `struct bpf_map`, and that loads of ordinary members give numbers.
 
-Source: kernel/bpf/verifier.c `check_ptr_to_map_access`, `check_ptr_to_btf_access`; kernel/bpf/btf.c `btf_struct_walk`.
+A pointer loaded from a structure that is trusted is itself
+
+| trusted | when the member is listed in `SAFE` as living as long as its structure |
+| rcu     | when it is listed as, or tagged, protected by RCU: until the program ends |
+| as old  | otherwise: may be read through, and is accepted by old helpers |
+
+Source: kernel/bpf/verifier.c `check_ptr_to_map_access`, `check_ptr_to_btf_access`, BTF_TYPE_SAFE_*.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
+from bpfbench.elf.btf_types import STRUCT, UNION
 from bpfbench.verifier import regstate as rs
+from bpfbench.verifier import struct_walk
+from bpfbench.verifier.kernel_btf import open_btf
 from bpfbench.verifier.regions import text
 from bpfbench.verifier.regstate import RegState
 from bpfbench.verifier.scalar import ZERO
-from bpfbench.verifier.walk import EINVAL, EPERM, Walk
+from bpfbench.verifier.walk import EINVAL, EPERM, Refuse, Walk
 
 
 def map_field(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool) -> RegState:
@@ -27,7 +38,11 @@ def map_field(w: Walk, r: int, reg: RegState, off: int, size: int, write: bool) 
         raise w.refuse(f"R{r} is {name} invalid negative access: off={off}")
     if write:
         raise w.refuse(f"only read from {name} is supported")
-    return member(w, name, off, size)
+    found = walk(w, name, off, size)
+    if found is None:
+        return member(w, name, off, size)
+    flags = TAGS[found.tag] | (rs.UNTRUSTED if found.untrusted else 0)
+    return loaded(w, found, flags)
 
 
 MAP_STRUCTS = {
@@ -54,7 +69,72 @@ def struct_field(w: Walk, r: int, reg: RegState, off: int, size: int, write: boo
         raise w.refuse(f"R{r} is ptr_{name} invalid variable offset: off={off}, var_off={text(w, reg)}")
     if write:
         raise w.refuse("only read is supported")
-    return member(w, name, off, size)
+    found = walk(w, name, off, size) if not reg.kind & rs.ALLOC else None
+    if found is None:
+        return member(w, name, off, size)
+    return loaded(w, found, _trust(w, reg, name, found))
+
+
+def walk(w: Walk, name: str, off: int, size: int) -> struct_walk.Found | None:
+    """What lies there by the kernel's types, None when they are not known; raises Refuse."""
+    if w.btf is None:
+        w.btf = open_btf(None, w.k.version)
+    btf = w.btf
+    id = None if btf is None else btf.find(name, STRUCT) or btf.find(name, UNION)
+    if btf is None or id is None:
+        return None
+    found = struct_walk.find(btf, id, off, size)
+    if found.wrong:
+        w.say(found.wrong)
+        raise Refuse(found.errno)
+    return found
+
+
+def loaded(w: Walk, found: struct_walk.Found, flags: int) -> RegState:
+    """The register after the load."""
+    if not found.struct or w.btf is None:
+        return w.unknown_reg
+    id = w.new_id() if flags & rs.MAYBE_NULL else 0
+    return RegState(rs.BTF_ID | flags, ZERO, id=id, struct=w.btf.type(found.struct).name)
+
+
+def _trust(w: Walk, reg: RegState, name: str, found: struct_walk.Found) -> int:
+    """Flags of a pointer that was loaded through `reg`."""
+    if reg.kind & rs.UNTRUSTED:
+        return rs.UNTRUSTED
+    flags = TAGS[found.tag] | (rs.UNTRUSTED if found.untrusted else 0)
+    if w.k.version < (6, 3) or not (reg.ref or reg.kind & (rs.TRUSTED | rs.RCU)):
+        return flags & ~(rs.TRUSTED | rs.RCU)
+    member = (name, found.member)
+    if SAFE.get(member) == rs.TRUSTED and not (member == ("dentry", "d_inode") and w.k.version >= (6, 16)):
+        return flags | rs.TRUSTED
+    if SAFE.get(member, 0) & rs.TRUSTED:
+        return flags | rs.TRUSTED | rs.MAYBE_NULL
+    if w.sleepable and not w.state.rcu_locks and not w.state.active_locks:
+        return rs.UNTRUSTED
+    if SAFE.get(member) == rs.RCU:
+        return flags | rs.RCU
+    if SAFE.get(member, 0) & rs.RCU:
+        return (flags | rs.RCU | rs.MAYBE_NULL) & ~rs.UNTRUSTED
+    if flags & rs.RCU:
+        return flags | rs.MAYBE_NULL
+    return flags
+
+
+TAGS: Final = {"": 0, "user": rs.USER, "percpu": rs.PERCPU, "rcu": rs.RCU}
+
+# (structure, member): what a pointer loaded from it is when the structure is trusted
+SAFE: Final[dict[tuple[str, str], int]] = {
+    ("task_struct", "cpus_ptr"): rs.RCU,       ("task_struct", "cgroups"): rs.RCU,
+    ("task_struct", "real_parent"): rs.RCU,    ("task_struct", "group_leader"): rs.RCU,
+    ("cgroup", "kn"): rs.RCU,                  ("css_set", "dfl_cgrp"): rs.RCU,
+    ("mm_struct", "exe_file"): rs.RCU | rs.MAYBE_NULL,
+    ("sk_buff", "sk"): rs.RCU | rs.MAYBE_NULL, ("request_sock", "sk"): rs.RCU | rs.MAYBE_NULL,
+    ("bpf_iter_meta", "seq"): rs.TRUSTED,      ("bpf_iter__task", "meta"): rs.TRUSTED,
+    ("bpf_iter__task", "task"): rs.TRUSTED,    ("linux_binprm", "file"): rs.TRUSTED,
+    ("file", "f_inode"): rs.TRUSTED,           ("dentry", "d_inode"): rs.TRUSTED,
+    ("socket", "sk"): rs.TRUSTED | rs.MAYBE_NULL,
+}  # fmt: skip
 
 
 def member(w: Walk, name: str, off: int, size: int) -> RegState:
