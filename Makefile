@@ -66,7 +66,8 @@ uncompile:
 	rm -rf build *__mypyc*.so
 
 test-compiled: compile
-	$(BIN)/python -m pytest -q -n auto --dist loadfile tests -m "not slow" --ignore tests/browser
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests -m "not slow" --ignore tests/browser --ignore tests/course
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/course -m "not slow"
 
 wheel: $(VENV)/test
 	$(PIP) install setuptools wheel

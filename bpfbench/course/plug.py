@@ -42,8 +42,8 @@ def plugged(path: str, answer: Callable[..., Any]) -> Iterator[None]:
     """For the length of a `with`, every use of the function at `path` calls `answer`."""
     owner, name, original = locate(path)
     if not isinstance(original, FunctionType):
-        raise CourseError(f"not supported: {path} is compiled, and compiled code cannot be exchanged; "
-                          "the exercises need an installation without BPFBENCH_COMPILE")  # fmt: skip
+        raise CourseError(f"{path} was loaded compiled, and compiled code cannot be exchanged: start again, and "
+                          "import bpfbench.course before anything else of bpfbench is used")  # fmt: skip
     places: list[tuple[Any, Any]] = []
     for module in [m for n, m in sys.modules.items() if n.startswith("bpfbench.")]:
         for key, value in list(vars(module).items()):

@@ -1,10 +1,14 @@
-"""Exercises exchange functions of the engine, which compiled modules do not allow: then only test_plug.py is left."""
+"""Exercises exchange functions of the engine, so it has to come from its sources, also where it is compiled.
+
+Where other tests have loaded it compiled before, test_plug.py is left; `make test-compiled` runs this folder by itself.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import FunctionType
 
+import bpfbench.course  # noqa: F401  first: from now on modules are loaded from their sources
 from bpfbench.verifier import tnum
 
 collect_ignore: list[str] = []

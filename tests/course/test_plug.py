@@ -21,7 +21,7 @@ def nothing_known(a: tuple[int, int], b: tuple[int, int], bits: int = 64) -> tup
 
 @pytest.mark.skipif(not COMPILED, reason="not compiled, so not permitted to fail: make compile")
 def test_a_compiled_engine_is_refused_by_name() -> None:
-    with pytest.raises(CourseError, match="bpfbench.verifier.tnum.add is compiled"), \
+    with pytest.raises(CourseError, match="bpfbench.verifier.tnum.add was loaded compiled"), \
             plugged("bpfbench.verifier.tnum.add", nothing_known):
         pass
 
