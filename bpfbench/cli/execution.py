@@ -78,6 +78,11 @@ def outcome(result: Any) -> dict[str, Any]:
     return row
 
 
+def on_card(result: Any) -> dict[str, Any]:
+    """What a run on the NFP tells beside."""
+    return {name: getattr(result, name) for name in ("verdict", "cycles", "insns_executed") if hasattr(result, "verdict")}
+
+
 def run_file(args: argparse.Namespace) -> int:
     if args.batch:
         from bpfbench.cli.many import batch
@@ -100,7 +105,7 @@ def run_program(prog: Program, args: argparse.Namespace, head: str = "") -> int:
     status = 0
     for number, data in enumerate(packets(args)):
         result = execute(prog, data, args.engine, **({"trace": True} if args.trace else {}))
-        row = outcome(result)
+        row = outcome(result) | on_card(result)
         status |= 1 if "trap" in row else 0
         if args.json:
             print(json.dumps({"name": prog.name, "packet": number, **row}))
@@ -109,7 +114,9 @@ def run_program(prog: Program, args: argparse.Namespace, head: str = "") -> int:
             for event in result.trace:
                 print(event)
         changed = "" if bytes(result.data) == data else f", packet now {len(result.data)} bytes"
-        print(f"{head}packet {number}: " + (f"trap: {row['trap']}" if "trap" in row else f"r0 = {result.r0:#x}{changed}"))
+        cost = f", {row['verdict']} after {row['cycles']} cycles" if "verdict" in row else ""
+        end = f"trap: {row['trap']}" if "trap" in row else f"r0 = {result.r0:#x}{changed}{cost}"
+        print(f"{head}packet {number}: {end}")
     return status
 
 
