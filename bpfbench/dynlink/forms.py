@@ -176,8 +176,11 @@ class _Made:
 
 def kinds(module: Module, name: str, prog_type: str) -> list[tuple[str, int]]:
     """What the verifier takes each parameter of a function for: (kind, size), as `value_types.function_of`."""
-    id = module.btf.find(name, b.FUNC)
-    found = function_of(module.btf.to_bytes(), id or 0, prog_type)[2]
+    id = module.btf.find(name, b.FUNC) or 0
+    types = copy.deepcopy(module.btf)
+    if id:
+        types.type(id).linkage = 1                  # a declaration is held to the rules of what it declares
+    found = function_of(types.to_bytes(), id, prog_type)[2]
     if found is None:
         raise DynlinkError(f"'{module.prototype(name)}': a function between modules takes numbers, the context, and "
                            "pointers to what has a size, at most five", Where(file=module.file))
