@@ -37,7 +37,7 @@ def native_view(prog: Program, targets: str | list[str] = "all", kernel: str | N
 
     >>> from bpfbench.program.program import from_assembly
     >>> native_view(from_assembly("r0 = 1\\nexit"), ["x86_64", "arm"])
-    Native(prog: x86_64 26 bytes, arm 76 bytes)
+    Native(prog: x86_64 23 bytes, arm 52 bytes)
     """
     from bpfbench.jit.listing import listing_all
 
