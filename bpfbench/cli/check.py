@@ -148,7 +148,8 @@ def verdict_line(prog: Program, v: Any) -> str:
     line = prog.source_line(pc) if pc is not None else None
     place = f" at insn {pc}" if pc is not None else ""
     place += f" ({line.file}:{line.line})" if line is not None else ""
-    return f"{prog.name}: rejected{place}: {v.message} [{v.errno}]"
+    said = v.message or f"(the kernel says nothing; rule {v.rejection.rule}, see bpfbench explain)"
+    return f"{prog.name}: rejected{place}: {said} [{v.errno}]"
 
 
 def explain_files(args: argparse.Namespace) -> int:
