@@ -23,6 +23,7 @@ CALL: Final = 0x85
 END: Final = 0xD0
 MOV_X: Final = 0xBF
 MAY_GOTO: Final = 0xE5
+GOTOL: Final = 0x06
 SIZES: Final = {0x00: "u32", 0x08: "u16", 0x10: "u8", 0x18: "u64"}
 ATOMICS: Final = {
     # imm: text; d, s and m are the operands, t the type, w 64 for double words
@@ -58,9 +59,11 @@ def flawed_text(insn: Instruction, version: tuple[int, int]) -> str:
         return f"(bf) r{insn.dst} = addr_space_cast(r{insn.src}, {insn.imm >> 16 & 0xFFFF}, {insn.imm & 0xFFFF})"
     if code == CALL:
         return _call(insn)
+    if code == GOTOL and version < (6, 6):
+        return f"(06) if w{insn.dst} jmp {insn.imm & 0xFFFFFFFF:#x} goto pc{insn.off:+d}"
     if code == MAY_GOTO and insn.src:           # an operation the printer has no sign for
         return f"(e5) if r{insn.dst} (null) {insn.imm & 0xFFFFFFFF:#x} goto pc{insn.off:+d}"
-    row = _row(insn, code)
+    row = _row(insn, code, version)
     return format_insn(Instruction(row, insn.dst, insn.src, insn.off, insn.imm, 0, insn.flaw), with_code=True)
 
 
@@ -82,9 +85,14 @@ def _call(insn: Instruction) -> str:
     return f"(85) call {'bpf_' + name if name else 'unknown'}#{insn.imm}"
 
 
-def _row(insn: Instruction, code: int) -> Op:
+def is_plain(insn: Instruction, version: tuple[int, int]) -> bool:
+    """Is it an operation chosen by its offset, in the log of a kernel that knew none of these?"""
+    return version < (6, 6) and (insn.op.code == GOTOL or insn.op.selector[0] == "off" and insn.op.selector[1] != 0)
+
+
+def _row(insn: Instruction, code: int, version: tuple[int, int]) -> Op:
     """The operation that the fields choose, the plain one where they choose none."""
-    for row in OP_BY_CODE[code]:
+    for row in OP_BY_CODE[code] if version >= (6, 6) else ():
         field, value = row.selector
         if not row.internal and field == "off" and value and value == insn.off:
             return row

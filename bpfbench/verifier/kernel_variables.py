@@ -27,8 +27,8 @@ def find(w: Walk, pc: int, id: int, module: int) -> None:
     if btf is None:
         raise VerifierError("not supported: address of a kernel variable needs the kernel's type information",
                             Where(pc=pc))
-    if module:
-        raise VerifierError("not supported: a variable of a kernel module", Where(pc=pc))
+    if module:          # the number of an open file, which a program at rest does not have
+        raise w.refuse("invalid module BTF object FD specified.", EINVAL)
     if not 0 <= id < len(btf):
         raise w.refuse(f"ldimm64 insn specifies invalid btf_id {id}.", ENOENT)
     if btf.kind_of(id) not in (VAR, FUNC):

@@ -447,6 +447,9 @@ ROWS: Final[list[Row]] = [
         r"|expected an initialized iter_(?P<name>\w+) as arg #(?P<arg2>\d+)"
         r"|expected uninitialized iter_(?P<name2>\w+) as arg #(?P<arg3>\d+)",
         "The iterator's function called at {pc} gets {subjects}; {dynptr}.", "{dynptr_wanted}", "", calls.dynptr),
+    Row(r"invalid module BTF object FD specified\.",
+        "A wide load names a variable of a kernel module, by the number of an open file that there is not.",
+        "0 in the second half: a variable of the kernel itself"),
     Row(r"(ldimm64 insn specifies invalid|pseudo) btf_id (?P<id>\d+).*", "{Variable_at} names the kernel variable with BTF "
         "id {id}, and there is none.", "the BTF id of a variable of this kernel", "", calls.kernel_variable),
     Row(rf"{R} is not a scalar|arg#(?P<arg>\d+) (is expected to be non-NULL|expects pointer to ctx)",

@@ -395,7 +395,7 @@ RULES: Final[list[Rule]] = [
                       "expected an initialized iter_{} as arg #{}", "expected uninitialized iter_{} as arg #{}"),
          "An iterator lives in its own stack slots and is made, moved and ended by its functions.",
          "Call new once, next until it gives NULL, destroy on every path."),
-    Rule("kernel-variable", ("ldimm64 insn specifies invalid btf_id {}.",
+    Rule("kernel-variable", ("ldimm64 insn specifies invalid btf_id {}.", "invalid module BTF object FD specified.",
                              "pseudo btf_id {} in ldimm64 isn't KIND_VAR or KIND_FUNC",
                              "pseudo btf_id {} in ldimm64 isn't KIND_VAR{}."),
          "A wide load of a kernel variable names it by its BTF id.", "Declare it with __ksym and load with libbpf."),

@@ -25,7 +25,7 @@ from bpfbench.trace import Trace
 from bpfbench.verifier import checks, progtypes, slides
 from bpfbench.verifier.depth import check_stack_depth
 from bpfbench.verifier.features import Features, features
-from bpfbench.verifier.flawed_text import UNSPEC, flawed_text
+from bpfbench.verifier.flawed_text import UNSPEC, flawed_text, is_plain
 from bpfbench.verifier.helpers import TAIL_CALL
 from bpfbench.verifier.kernel_btf import BtfGiven, needs_btf, open_btf
 from bpfbench.verifier.kfunc_calls import check_eliminated
@@ -385,7 +385,7 @@ def texts(insns: list[Instruction | None], kernel_functions: dict[int, Kfunc] | 
     for pc, insn in enumerate(insns):
         if insn is None:
             out.append("")
-        elif insn.flaw and insn.kind != ops.CALL_KFUNC:
+        elif (insn.flaw and insn.kind != ops.CALL_KFUNC) or is_plain(insn, version):
             out.append(flawed_text(insn, version))
         elif insn.kind == ops.CALL and not insn.imm:
             out.append(UNSPEC)
