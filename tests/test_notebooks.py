@@ -16,7 +16,8 @@ FOLDER = ROOT / "notebooks"
 LECTURES = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 TWO_SCREENS = 100                   # lines
 WIDE = 160                          # columns of printed text
-MACHINE = re.compile("|".join(f"/{d}/" for d in ("root", "home", "tmp", "work", "usr", "opt")) + r"|site-packages|ipykernel_\d")
+FOLDERS = ("root", "home", "tmp", "work", "usr", "opt")
+MACHINE = re.compile("|".join(f"/{d}/" for d in FOLDERS) + r"|site-packages|ipykernel_\d")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: pip install bpfbench[test]")
