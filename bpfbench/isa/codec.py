@@ -152,15 +152,22 @@ def encode(insns: list[Instruction | None], big_endian: bool = False) -> bytes:
     """
     pack = struct.Struct(">BBhi" if big_endian else "<BBhi").pack
     out: list[bytes] = []
+    known: dict[int, bytes] = {}                     # by identity: equal instructions share an object
     for pc, insn in enumerate(insns):
         if insn is None:
+            continue
+        again = known.get(id(insn))
+        if again is not None:
+            out.append(again)
             continue
         try:
             code, dst, src, off, imm = wire(insn)
             low, high = (src, dst) if big_endian else (dst, src)
-            out.append(pack(code, high << 4 | low, off, imm))
+            raw = pack(code, high << 4 | low, off, imm)
             if insn.slots == 2:
-                out.append(pack(0, 0, 0, s32(insn.imm >> 32) if insn.op.fn == ops.IMM else insn.imm2))
+                raw += pack(0, 0, 0, s32(insn.imm >> 32) if insn.op.fn == ops.IMM else insn.imm2)
+            known[id(insn)] = raw
+            out.append(raw)
         except struct.error:
             raise EncodeError(f"an operand of '{insn.op.name}' does not fit its field", Where(pc=pc)) from None
     return b"".join(out)

@@ -174,9 +174,12 @@ def fixpoint_steps(insns: list[Instruction | None], calls: dict[int, int],
 def components(insns: list[Instruction | None], implicit_loops: set[int]) -> list[int]:
     """Number of the loop that each instruction belongs to, from 1; 0 outside loops.
 
-    Tarjan's algorithm without recursion. `implicit_loops` are calls that run a callback repeatedly.
+    Tarjan's algorithm without recursion. `implicit_loops` are calls that run a callback repeatedly.  Where no edge leads
+    backwards there is nothing to look for.
     """
     n = len(insns)
+    if not implicit_loops and not any(s <= pc for pc in range(n) for s in successors(insns, pc)):
+        return [0] * n
     not_on_stack = 1 << 32
     pre, low, scc = array("q", bytes(8 * n)), array("q", bytes(8 * n)), [0] * n
     number, next_scc = 1, 1
