@@ -21,6 +21,11 @@ LOOP = "b7010000000000000701000001000000a501feff{n}b7000000000000009500000000000
 COMMAND = [sys.executable, "-m", "bpfbench"]
 
 
+def interruptible() -> None:
+    """In the child: a process started in the background may have been told to ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def programs(tmp_path: Path, sizes: list[int]) -> str:
     """A file of loops; more rounds take longer to verify."""
     path = tmp_path / "programs.jsonl"
@@ -130,7 +135,7 @@ def test_an_interrupted_batch_keeps_what_it_found_and_goes_on_from_there(how, tm
     undisturbed = capsys.readouterr().out
     call = ["verify", "--batch", path, "--resume", str(kept), "--processes", "2"]
     with subprocess.Popen([*COMMAND, *call], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          start_new_session=True) as p:
+                          preexec_fn=interruptible, start_new_session=True) as p:
         assert p.stdout is not None
         first = [p.stdout.readline() for _ in range(10)]
         (os.killpg if how == signal.SIGINT else os.kill)(p.pid, how)      # a terminal sends Ctrl-C to the whole group

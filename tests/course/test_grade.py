@@ -29,6 +29,11 @@ NAMES = ["bounds-and", "tnum-add", "function-partition"]
 LIMITS = Limits(seconds=5, wall=20, memory=256)
 
 
+def interruptible() -> None:
+    """In the child: a process started in the background may have been told to ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def classroom(folder: Path, students: int) -> None:
     """Students 0, 3, 6 … are right; 1, 4, … make a mistake; 2, 5, … have written nothing."""
     make(NOTEBOOKS, folder / "release")
@@ -123,7 +128,8 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, how: signal.Signals) -> None
     classroom(tmp_path, 12)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "bpfbench", "grade", str(tmp_path / "in"), "--source", str(NOTEBOOKS), "-o", str(out)]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                           preexec_fn=interruptible)
     deadline = time.monotonic() + 60
     while len(list(out.rglob("*.json"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
