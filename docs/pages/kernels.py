@@ -50,12 +50,18 @@ def switches() -> list[tuple[str, str, list[object]]]:
     code = "".join(path.read_text() for path in (ROOT / "bpfbench" / "verifier").rglob("*.py") if path.name != "features.py")
     comments = _comments()
     found = []
-    for field in features.Features.__slots__:
+    for field in _fields():
         values = [getattr(r, field) for r in rows]
         plain = all(isinstance(v, int | str) for v in values)
         if field not in ("name", "version") and f".{field}" in code and plain and len({str(v) for v in values}) > 1:
             found.append((field, comments.get(field) or MEANING.get(field, ""), values))
     return found
+
+
+def _fields() -> list[str]:
+    """The switches, in the order of the source (which a compiled class does not tell)."""
+    source = (ROOT / "bpfbench" / "verifier" / "features.py").read_text()
+    return list(dict.fromkeys(re.findall(r"^\s+self\.(\w+)(?:: [^=\n]+)? = ", source, re.M)))
 
 
 def _comments() -> dict[str, str]:
