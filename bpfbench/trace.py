@@ -6,7 +6,7 @@ what it was told as `Event`s.  A `Trace` is that list together with the few ques
 A trace of a million events is kept as columns, and an `Event` is made when it is asked for:
 
     kinds    "visit"  "visit"  "keep"   "write"  …     names, shared
-    steps    1        2        2        2        …     64-bit numbers
+    steps    1        2        2        2        …     32-bit numbers
     pcs      0        1        1        1        …
     numbers  0        0        7        0        …     the first named value of kinds that are in `names`
     held     t1       t1       t1       {…}      …     their other values, a tuple that events share; or all, by name
@@ -61,9 +61,9 @@ class Trace:
 
     def __init__(self, events: list[Event] | None = None, names: dict[str, tuple[str, ...]] | None = None) -> None:
         self.kinds: list[str] = []
-        self.steps = array("q")
+        self.steps = array("i")
         self.pcs = array("i")
-        self.numbers = array("q")
+        self.numbers = array("i")
         self.held: list[tuple[object, ...] | dict[str, object] | None] = []
         self.names = names if names is not None else {}
         for e in events or []:
