@@ -15,7 +15,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -55,6 +59,22 @@ def _options(name: str, about: str) -> _Options:
     return _Options(prog=name, description=about, add_help=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
+@contextmanager
+def whole() -> Iterator[None]:
+    """An interrupt waits until the block is done: a message of the kernel that is cut in two would lose those after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 class Bar:
     """How far a walk is, drawn when it takes longer than a moment; `None` where nothing can be updated."""
 
@@ -69,14 +89,16 @@ class Bar:
         html = (f'<label>{text}<br><progress max="{LIMIT}" value="{processed}" aria-label="verification">{done} %'
                 f"</progress></label>")
         bundle = {"text/plain": text, "text/html": html}
-        if self.handle is None:
-            self.handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        else:
-            self.handle.update(bundle, raw=True)
+        with whole():
+            if self.handle is None:
+                self.handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            else:
+                self.handle.update(bundle, raw=True)
 
     def end(self) -> None:
         if self.handle is not None:
-            self.handle.update({"text/plain": ""}, raw=True)
+            with whole():
+                self.handle.update({"text/plain": ""}, raw=True)
 
 
 class Progress(Observer):

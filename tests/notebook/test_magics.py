@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from bpfbench.notebook import assist
+from bpfbench.notebook import assist, magics
 from bpfbench.program.program import Program
 from bpfbench.toolchain import clang
 from bpfbench.verifier.verification import Verification
-
-pytest.importorskip("IPython", reason="no IPython (pip install bpfbench)")
 
 LONG = "r6 = 0\nloop: r6 += 1\nif r6 < 400000 goto loop\nr0 = 0\nexit"
 
@@ -66,6 +65,7 @@ def test_verify_and_explain(shell: Any) -> None:
 
 
 def test_what_is_wrong_is_one_line(shell: Any, capsys: Any) -> None:
+    run(shell, "%%bpf\nr0 = 0\nexit")
     said = error_of(shell, "%%bpf\nr0 = 0\nr0 = banana + 1\nexit", capsys)
     assert "UsageError: cell:2" in said and "r0 = banana + 1" in said
     assert "no program type 'nonsense'" in error_of(shell, "%%bpf --type nonsense\nr0 = 0\nexit", capsys)
@@ -92,8 +92,6 @@ def test_c_is_compiled_or_says_how_to_get_a_compiler(shell: Any, capsys: Any, mo
 
 
 def test_an_interrupt_keeps_what_was_found(shell: Any, monkeypatch: Any) -> None:
-    from bpfbench.notebook import magics
-
     def interrupted(self: Any, processed: int, waiting: int) -> None:
         raise KeyboardInterrupt
 
@@ -107,8 +105,6 @@ def test_an_interrupt_keeps_what_was_found(shell: Any, monkeypatch: Any) -> None
 
 
 def test_long_walks_show_how_far_they_are(shell: Any, monkeypatch: Any) -> None:
-    from bpfbench.notebook import magics
-
     shown: list[int] = []
     monkeypatch.setattr(magics, "PATIENCE", 0.0)
     monkeypatch.setattr(magics, "BETWEEN", 0.0)
@@ -165,8 +161,6 @@ def test_help(cell: str, expected: str) -> None:
 
 def test_help_reaches_the_kernel(shell: Any) -> None:
     """The kernel's answer to Shift+Tab, with a kernel that knows nothing itself."""
-    from bpfbench.notebook import magics
-
     class Kernel:
         def do_inspect(self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()) -> Any:
             return {"status": "ok", "found": False, "data": {}, "metadata": {}}
@@ -206,3 +200,15 @@ def test_a_real_kernel_completes_helps_and_is_interrupted() -> None:
     finally:
         kc.stop_channels()
         km.shutdown_kernel(now=True)
+
+
+def test_an_interrupt_does_not_cut_a_message_in_two() -> None:
+    done = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), magics.whole():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["all of it"]
