@@ -15,7 +15,7 @@ from bpfbench.isa.insn import Instruction
 from bpfbench.jit.layout import Layout
 from bpfbench.jit.partition import Function
 from bpfbench.listing import Listing, Row
-from bpfbench.machine.assembler import Placed
+from bpfbench.machine.assembler import Assembler, Placed
 from bpfbench.machine.pattern import Machine
 
 PROLOGUE = -1
@@ -107,25 +107,34 @@ class Code:
     """
 
     __slots__ = (
-        "target", "kernel", "machine", "placed", "functions", "spans", "relocations", "source", "verified", "bytes",
-        "linkage",
+        "target", "kernel", "machine", "functions", "spans", "relocations", "source", "verified", "bytes", "linkage",
+        "buffers", "_placed",
     )  # fmt: skip
 
     def __init__(
-        self, target: str, kernel: str, machine: Machine, placed: list[Placed], functions: list[Region],
+        self, target: str, kernel: str, machine: Machine, buffers: list[Assembler], functions: list[Region],
         spans: list[Span], relocations: list[Relocation], source: list[Instruction | None], verified: bool,
     ) -> None:  # fmt: skip
         self.target = target
         self.kernel = kernel
         self.machine = machine
-        self.placed = placed
+        self.buffers = buffers                  # what was emitted, one for each function
+        self._placed: list[Placed] = []
         self.functions = functions
         self.spans = spans
         self.relocations = relocations
         self.source = source
         self.verified = verified
-        self.bytes = b"".join([p.raw for p in placed])
+        self.bytes = b"".join([buffer.bytes() for buffer in buffers])
         self.linkage: object = None             # a link.Linkage: the rounds in which functions were linked
+
+    @property
+    def placed(self) -> list[Placed]:
+        """Every native instruction with its address, row and operands, in image order."""
+        if not self._placed:
+            for region, buffer in zip(self.functions, self.buffers):
+                self._placed += buffer.placed(region.start)
+        return self._placed
 
     @property
     def layout(self) -> Layout:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from bpfbench.collector import paused
-from bpfbench.errors import BpfbenchError, JitError, UsageError, Where
+from bpfbench.errors import BpfbenchError, UsageError
 from bpfbench.isa import ops
 from bpfbench.isa.codec import decode
 from bpfbench.isa.insn import Instruction
+from bpfbench.jit.check import check, check_jumps
 from bpfbench.jit.code import Code
 from bpfbench.jit.facts import TAIL_CALL, Facts, direct_depth, estimate
 from bpfbench.jit.features import features_of
@@ -24,7 +25,6 @@ from bpfbench.jit.targets import NFP, target_class, target_name
 from bpfbench.profiles import profile
 from bpfbench.program.program import Program
 
-MAX_REGISTER = 11
 RECORDED_TYPE = "socket_filter"         # what recordings that name no type were loaded as
 PRIVATE_STACK_MIN = 64
 PRIVATE_STACK_TYPES = ("kprobe", "tracepoint", "perf_event", "raw_tracepoint")
@@ -174,40 +174,6 @@ def direct_tail_calls(verification: object, insns: list[Instruction | None]) -> 
 
 def is_tail_call(insn: Instruction | None) -> bool:
     return insn is not None and insn.kind == ops.CALL and insn.imm == TAIL_CALL
-
-
-def check(insns: list[Instruction | None]) -> None:
-    """What every target takes for granted: clean instructions, registers that exist, writes that r10 does not see."""
-    if not insns:
-        raise JitError("the program is empty")
-    wide = False
-    for pc, insn in enumerate(insns):
-        if insn is None:
-            if not wide:
-                raise JitError("the second half of a wide load stands alone", Where(pc=pc))
-            wide = False
-            continue
-        if wide:
-            raise JitError("the second half of a wide load is missing", Where(pc=pc - 1))
-        if insn.flaw:
-            raise JitError(f"not a valid instruction: {insn.flaw}", Where(pc=pc))
-        if not 0 <= insn.dst <= MAX_REGISTER or not 0 <= insn.src <= MAX_REGISTER:
-            raise JitError(f"register r{max(insn.dst, insn.src)} does not exist", Where(pc=pc))
-        wide = insn.op.wide
-    if wide:
-        raise JitError("the second half of a wide load is missing", Where(pc=len(insns) - 1))
-
-
-def check_jumps(insns: list[Instruction | None], functions: list[Function]) -> None:
-    """Jumps stay in their function and land on instructions."""
-    for f in functions:
-        for pc in range(f.start, f.end):
-            insn = insns[pc]
-            if insn is None or insn.kind not in (ops.JMP, ops.JMP32, ops.JA, ops.MAY_GOTO):
-                continue
-            to = pc + 1 + insn.jump
-            if not f.start <= to < f.end or insns[to] is None:
-                raise JitError(f"jump to slot {to}, which is not an instruction of this function", Where(pc=pc))
 
 
 def jit_record(

@@ -117,22 +117,21 @@ def join(
     source: list[Instruction | None], verified: bool, linkage: Linkage,
 ) -> Code:  # fmt: skip
     """One image out of the compiled functions; addresses now count from its start."""
-    placed, all_spans, relocations, regions = [], [], [], []
+    all_spans, relocations, regions = [], [], []
     start = 0
     for t, own, f in zip(targets, spans, functions):
-        for p in t.asm.placed:
-            p.addr += start
-        for s in own:
-            s.start += start
-            s.end += start
-        for r in t.relocations:
-            r.offset += start
-        placed += t.asm.placed
+        if start:
+            for s in own:
+                s.start += start
+                s.end += start
+            for r in t.relocations:
+                r.offset += start
         all_spans += own
         relocations += sorted(t.relocations, key=lambda r: r.offset)
         regions.append(Region(f, start, t.asm.here, t.layout, t.sizes))
         start += t.asm.here
-    code = Code(targets[0].name, kernel, targets[0].machine, placed, regions, all_spans, relocations, source, verified)
+    buffers = [t.asm for t in targets]
+    code = Code(targets[0].name, kernel, targets[0].machine, buffers, regions, all_spans, relocations, source, verified)
     code.linkage = linkage
     return code
 

@@ -31,6 +31,8 @@ def bitmask(value: int, bits: int) -> int:
     >>> hex(bitmask(0xFF, 32)), bitmask(0, 64), bitmask_value(bitmask(0xFF00FF00, 32), 32) == 0xFF00FF00
     ('0x7', -1, True)
     """
+    if bits == 64 and -(1 << 31) <= value < 1 << 31 and not one_run(value if value >= 0 else ~value):
+        return -1                   # the upper half repeats one bit, so the element can only be all 64 bits
     value &= (1 << bits) - 1
     if value == 0 or value == (1 << bits) - 1:
         return -1
@@ -38,14 +40,20 @@ def bitmask(value: int, bits: int) -> int:
     while size > 2 and value & ((1 << size // 2) - 1) == value >> size // 2 & ((1 << size // 2) - 1):
         size //= 2
     element = value & ((1 << size) - 1)
-    ones = element.bit_count()
-    run = (1 << ones) - 1
-    for rotate in range(size):
-        turned = (run >> rotate | run << (size - rotate)) & ((1 << size) - 1)
-        if turned == element:
-            imms = (~(2 * size - 1) & 0x3F) | (ones - 1)
-            return (1 if size == 64 else 0) << 12 | rotate << 6 | imms
-    return -1
+    outside = ~element & ((1 << size) - 1)
+    wraps = element & 1 and element >> (size - 1)
+    if not one_run(outside if wraps else element):
+        return -1
+    # the run of ones starts where the zeros end, or at its own lowest one
+    start = outside.bit_length() if wraps else (element & -element).bit_length() - 1
+    rotate = -start % size
+    imms = (~(2 * size - 1) & 0x3F) | (element.bit_count() - 1)
+    return (1 if size == 64 else 0) << 12 | rotate << 6 | imms
+
+
+def one_run(value: int) -> bool:
+    """Are the ones of a number next to each other?"""
+    return value != 0 and value & (value + (value & -value)) == 0
 
 
 def bitmask_value(field: int, bits: int) -> int:
