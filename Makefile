@@ -63,7 +63,7 @@ compile: $(VENV)/test
 
 uncompile:
 	find bpfbench -name '*.so' -delete
-	rm -rf build *__mypyc*.so
+	rm -rf build
 
 # The site shows sources, the course loads sources: neither is about native code.
 test-compiled: compile

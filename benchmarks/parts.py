@@ -10,6 +10,7 @@ from pathlib import Path
 import bpfbench as bb
 from bpfbench.cli.inputs import read
 from bpfbench.errors import BpfbenchError
+from bpfbench.jit.targets import NFP, TARGETS
 from bpfbench.program.program import Program
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,7 +23,6 @@ from rows import Row, processor, seconds
 
 DATASETS = Path(__file__).resolve().parent.parent / "datasets"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-TARGETS = ("x86_64", "aarch64", "arm", "mips64", "ppc64", "riscv64")
 PEAK = """
 import sys; sys.path.insert(0, sys.argv[3])
 import verifier, bpfbench as bb
@@ -107,7 +107,7 @@ def datasets() -> list[Row]:
 def generation() -> list[Row]:
     """Code generation by target and program size."""
     rows = []
-    for target in TARGETS:
+    for target in (*TARGETS, NFP):
         found = codegen.measure(target)
         rows.append(Row("code generation", target, "microseconds per instruction", list(found.items()),
                         [(n, us * n) for n, us in found.items()]))

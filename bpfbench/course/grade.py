@@ -33,6 +33,7 @@ from bpfbench.course.exercise import number
 from bpfbench.course.exercises import all_exercises
 from bpfbench.course.sandbox import Limits
 from bpfbench.errors import CourseError, Where
+from bpfbench.interrupts import whole
 
 VERSION = 2                       # of what a result row means; part of its digest
 
@@ -160,7 +161,8 @@ def _run(nursery: Nursery, waiting: list[Job], limits: Limits, processes: int) -
         while queue or running:
             while queue and len(running) < processes:
                 job = queue.pop()
-                running[_start(nursery, job, limits)] = (job, time.monotonic() + 3 * limits.wall + 30)
+                with whole():
+                    running[_start(nursery, job, limits)] = (job, time.monotonic() + 3 * limits.wall + 30)
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if pid in running:
                 job = running.pop(pid)[0]

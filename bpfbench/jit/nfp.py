@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from bpfbench.collector import paused
 from bpfbench.errors import JitError, MachineError, NotSupported, Where
 from bpfbench.isa import ops
 from bpfbench.isa.helpers import helper_name
@@ -276,17 +277,18 @@ def compile_notes(
 ) -> NfpCode:  # fmt: skip
     """Code from a program and what is known about it; `without` names passes that are left out."""
     driver = kernel != OWN
-    steps = steps_of(insns, notes)
-    run_passes(steps, driver, without)
-    generator = Generator(steps, device, driver)
-    try:
-        generator.translate()
-    except MachineError as error:
-        here = generator.w.here
-        if here <= REACH:
-            raise
-        raise JitError(f"nfp: the program is too long: word {here} of the code, but branches reach {REACH}") from error
-    return NfpCode(kernel, generator, insns, verified)
+    with paused():
+        steps = steps_of(insns, notes)
+        run_passes(steps, driver, without)
+        generator = Generator(steps, device, driver)
+        try:
+            generator.translate()
+        except MachineError as error:
+            here = generator.w.here
+            if here <= REACH:
+                raise
+            raise JitError(f"nfp: the program is too long: word {here} of the code, but branches reach {REACH}") from error
+        return NfpCode(kernel, generator, insns, verified)
 
 
 Facts = tuple[list[Note], Device]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final, final
 
 from bpfbench.jit import nfp_link
-from bpfbench.machine import nfp
+from bpfbench.machine import nfp, nfp_assembler
 from bpfbench.machine.nfp_assembler import assemble
 
 U32: Final = 0xFFFFFFFF
@@ -25,6 +25,31 @@ TEMP_B: Final = "gprB_21"
 SWAP: Final = "ctx_swap[sig1]"
 BOTH_BANKS: Final = "gprX_"
 encode = lru_cache(maxsize=1 << 14)(assemble)
+alu_word = lru_cache(maxsize=1 << 14)(nfp_assembler.alu)
+
+
+IMMED: Final = nfp.FORMAT["immed"]
+_forms: dict[tuple[str, str, int, bool], int] = {}
+
+
+def immediate(name: str, dst: str, value: int, shift: int, inverted: bool) -> int:
+    """An `immed` of 16 bits, or of their complement.  There are as many as constants, so all else is assembled once."""
+    key = (name, dst, shift, inverted)
+    form = _forms.get(key)
+    if form is None:
+        register = dst.replace(BOTH_BANKS, "gprA_", 1)
+        moved = f", <<{shift}" if shift else ""
+        form = assemble(f"{name}[{register}, {U32 if inverted else 0:#x}{moved}]{', gpr_wrboth' if register != dst else ''}")
+        _forms[key] = form
+    constant = IMMED.fields["a" if dst.startswith("gprB_") or dst.startswith("@gprB_") else "b"]
+    return form | (value & 0xFF) << constant.low | IMMED.fields["hi"].put(value >> 8)
+
+
+def forget() -> None:
+    """Assemble everything anew, as in a new process."""
+    encode.cache_clear()
+    alu_word.cache_clear()
+    _forms.clear()
 
 
 def a(register: int) -> str:
@@ -46,8 +71,7 @@ def xfer(number: int) -> str:
 def set_target(word: int, target: int) -> int:
     """A branch with another destination."""
     kind, payload = word >> nfp_link.TYPE_SHIFT, word & nfp.PAYLOAD
-    row = nfp.format_of(payload)
-    return kind << nfp_link.TYPE_SHIFT | row.pack(**row.unpack(payload) | {"addr": target})
+    return kind << nfp_link.TYPE_SHIFT | nfp.format_of(payload).replace(payload, "addr", target)
 
 
 @final
@@ -80,10 +104,11 @@ class Writer:
         self.words.append(kind << nfp_link.TYPE_SHIFT | encode(text))
 
     def alu(self, dst: str, left: str, op: str, right: str) -> None:
-        self.emit(f"alu[{dst}, {left}, {op}, {right}]")
+        to_both = dst.startswith(BOTH_BANKS)
+        self.words.append(alu_word("gprA_" + dst[len(BOTH_BANKS) :] if to_both else dst, left, op, right, to_both))
 
     def mov(self, dst: str, src: str) -> None:
-        self.emit(f"alu[{dst}, --, B, {src}]")
+        self.alu(dst, "--", "B", src)
 
     def shift(self, dst: str, left: str, op: str, right: str, amount: str) -> None:
         self.emit(f"alu_shf[{dst}, {left}, {op}, {right}, {amount}]")
@@ -112,11 +137,10 @@ class Writer:
             field = value ^ invert
             for shift in (0, 8, 16):
                 if field & ~(0xFFFF << shift) & U32 == 0:
-                    moved = f", <<{shift}" if shift else ""
-                    self.emit(f"immed[{dst}, {field >> shift ^ invert:#x}{moved}]")
+                    self.words.append(immediate("immed", dst, field >> shift, shift, invert != 0))
                     return
-        self.emit(f"immed[{dst}, {value & 0xFFFF:#x}]")
-        self.emit(f"immed_w1[{dst}, {value >> 16:#x}]")
+        self.words.append(immediate("immed", dst, value & 0xFFFF, 0, False))
+        self.words.append(immediate("immed_w1", dst, value >> 16, 0, False))
 
     def operand(self, value: int, temp: str = TEMP_B, limit: int = 255) -> str:
         """A constant as an operand: inline when small, else loaded into `temp`."""

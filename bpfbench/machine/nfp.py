@@ -58,7 +58,7 @@ class Format:
         self.name = name
         self.mask = mask
         self.match = match
-        self.fields = {}
+        self.fields: dict[str, Field] = {}
         for text in fields.split():
             field, _, bits = text.partition("=")
             bits, _, extra = bits.partition("+")
@@ -67,6 +67,11 @@ class Format:
 
     def unpack(self, word: int) -> dict[str, int]:
         return {name: field.get(word) for name, field in self.fields.items()}
+
+    def replace(self, word: int, name: str, value: int) -> int:
+        """The word with another value in one field."""
+        field = self.fields[name]
+        return word & ~field.put((1 << field.width + (field.extra >= 0)) - 1) | field.put(value)
 
     def pack(self, **values: int) -> int:
         word = self.match
@@ -80,7 +85,7 @@ TARGET: Final = " defer=21:20 addr=34:22+40"
 
 # fmt: off
 #                 name          match          mask            fields (high:low, +bit = one more bit on top)
-FORMATS: Final = [
+FORMATS: Final[list[Format]] = [
     Format("cmd",        0x0000000000, 0x8000000000,
            "a=7:0 ctx=9:8 b=17:10 token=19:18 xfer=24:20+40 cnt=27:25 sig=31:28 target=38:32 indirect=41 mode=44:42"),
     Format("alu_shf",    0x8000000000, 0xe000000000,
@@ -107,31 +112,31 @@ FORMATS: Final = [
     Format("mul_step",   0xf800000000, 0xfe3f000000,
            "a=9:0 b=19:10 step=22:20 dst_ab=23 sw=30 type=32:31" + MODIFIERS),
 ]
-FORMAT: Final = {format.name: format for format in FORMATS}
+FORMAT: Final[dict[str, Format]] = {format.name: format for format in FORMATS}
 
-ALU_OPS: Final = {
+ALU_OPS: Final[dict[int, str]] = {
     0x00: "B", 0x01: "+", 0x03: "pop_count3", 0x04: "~B", 0x05: "+16", 0x06: "pop_count1", 0x07: "pop_count2",
     0x08: "AND", 0x09: "+8", 0x0c: "~AND", 0x0d: "-carry", 0x0e: "ffs", 0x10: "AND~", 0x11: "+carry", 0x14: "OR",
     0x15: "-", 0x18: "XOR", 0x19: "B-A",
 }
-UNARY: Final = frozenset(("B", "~B"))                                       # the A operand is absent
-COUNTING: Final = frozenset(("ffs", "pop_count1", "pop_count2", "pop_count3"))  # printed under their own name
-SHIFT_OPS: Final = ["B", "~B", "AND", "~AND", "AND~", "OR", "asr", "byte_align"]
+UNARY: Final[frozenset[str]] = frozenset(("B", "~B"))                                       # the A operand is absent
+COUNTING: Final[frozenset[str]] = frozenset(("ffs", "pop_count1", "pop_count2", "pop_count3"))  # under their own name
+SHIFT_OPS: Final[list[str]] = ["B", "~B", "AND", "~AND", "AND~", "OR", "asr", "byte_align"]
 ROTATE, RIGHT, LEFT, DOUBLE = range(4)                                      # the field sc
-CONDITIONS: Final = {
+CONDITIONS: Final[dict[int, str]] = {
     0x00: "beq", 0x01: "bne", 0x02: "bmi", 0x03: "bpl", 0x04: "bcs", 0x05: "bcc", 0x06: "bvs", 0x07: "bvc",
     0x08: "bge", 0x09: "blt", 0x0a: "ble", 0x0b: "bgt", 0x18: "br",
     0x10: "br=ctx", 0x11: "br!=ctx", 0x12: "br_signal", 0x13: "br_!signal",
     0x14: "br_inp_state", 0x15: "br_!inp_state", 0x16: "br_cls_state", 0x17: "br_!cls_state",
 }
-CSRS: Final = {
+CSRS: Final[dict[int, str]] = {
     0x018: "CtxEnables", 0x020: "CSRCtxPtr", 0x060: "IndLMAddr0", 0x064: "ActLMAddr0", 0x068: "IndLMAddr1",
     0x06c: "ActLMAddr1", 0x070: "ByteIndex", 0x074: "XferIndex", 0x090: "IndLMAddr2", 0x094: "ActLMAddr2",
     0x098: "IndLMAddr3", 0x09c: "ActLMAddr3", 0x0c0: "TimestampLow", 0x0c4: "TimestampHigh", 0x140: "CRCRemainder",
     0x148: "PseudoRndNum", 0x160: "MiscControl",
 }
-MUL_TYPES: Final = ["start", "24x8", "16x16", "32x32"]
-MUL_STEPS: Final = ["step1", "step2", "step3", "step4", "last", "last2"]
+MUL_TYPES: Final[list[str]] = ["start", "24x8", "16x16", "32x32"]
+MUL_STEPS: Final[list[str]] = ["step1", "step2", "step3", "step4", "last", "last2"]
 #: The parity masks of the seven ECC bits, least significant bit first.
 ECC: Final = [0x0ff800007fff, 0x11f801ff801f, 0x1e387e0781e1, 0x17cb8e388e22, 0x1af5b2c93244, 0x1f56d5525488,
               0x0daf69a46910]
@@ -155,7 +160,7 @@ def _memory_commands() -> dict[tuple[int, int, int], str]:
     return names
 
 
-MEM_COMMANDS: Final = _memory_commands()
+MEM_COMMANDS: Final[dict[tuple[int, int, int], str]] = _memory_commands()
 
 
 @lru_cache(maxsize=1 << 16)

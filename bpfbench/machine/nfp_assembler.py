@@ -12,6 +12,7 @@ Source: `swreg_to_unrestricted` and `swreg_to_restricted` of the driver's nfp_as
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from bpfbench.errors import MachineError
@@ -22,22 +23,36 @@ CONDITION_CODE: Final = {name: code for code, name in nfp.CONDITIONS.items()} | 
 CSR_CODE: Final = {name: address for address, name in nfp.CSRS.items()}
 COMMAND_CODE: Final = {name: key for key, name in nfp.MEM_COMMANDS.items()}
 MODIFIER: Final = {"no_cc": "no_cc", "gpr_wrboth": "wr_ab", "predicate_cc": "pred", "load_cc": "cc"}
+ALU: Final = nfp.FORMAT["alu"]
+ALU_A: Final = ALU.fields["a"]
+ALU_B: Final = ALU.fields["b"]
+ALU_DST: Final = ALU.fields["dst"]
+ALU_OP: Final = ALU.fields["op"]
+ALU_SWAP: Final = ALU.fields["sw"]
+ALU_DST_B: Final = ALU.fields["dst_ab"]
+ALU_BOTH: Final = ALU.fields["wr_ab"]
+ALU_SRC_LM: Final = ALU.fields["src_lm"]
+ALU_DST_LM: Final = ALU.fields["dst_lm"]
+LINE: Final = re.compile(r"([^\[\s]+)\[((?:[^\[\]]|\[\d+\])*)\]((?:, [^,\[]+(?:\[[^\]]*\])?)*)$")
 LOCAL: Final = re.compile(r"\*l\$index([0-3])(?:\[(\d+)\]|(\+\+|--))?$")
 
 
+@lru_cache(maxsize=1 << 12)
 def kind_of(text: str) -> str:
     """A, B, xfer, next (the neighbour's), lm, const or none."""
     text = text.removeprefix("@")
-    for start, kind in (
-        ("gprA_", "A"),
-        ("gprB_", "B"),
-        ("n$reg_", "next"),
-        ("$xfer_", "xfer"),
-        ("*l$", "lm"),
-        ("--", "none"),
-    ):
-        if text.startswith(start):
-            return kind
+    if text.startswith("gprA_"):
+        return "A"
+    if text.startswith("gprB_"):
+        return "B"
+    if text.startswith("$xfer_"):
+        return "xfer"
+    if text == "--":
+        return "none"
+    if text.startswith("*l$"):
+        return "lm"
+    if text.startswith("n$reg_"):
+        return "next"
     if text[:1].isdigit():
         return "const"
     raise MachineError(f"operand {text!r} is not one of gprA_n, gprB_n, $xfer_n, *l$indexN, a constant or --")
@@ -55,12 +70,13 @@ def number(text: str, limit: int) -> int:
 
 def pointer_high(*operands: str) -> int:
     """The extension bit for local-memory pointers 2 and 3; the sources of one instruction have to share it."""
-    found = {int(match[1]) >> 1 for match in map(LOCAL.match, operands) if match}
+    found = {int(match[1]) >> 1 for match in [LOCAL.match(text) for text in operands if text.startswith("*l$")] if match}
     if len(found) > 1:
         raise MachineError(f"{' and '.join(operands)}: pointers 0-1 and 2-3 do not mix in one instruction")
     return found.pop() if found else 0
 
 
+@lru_cache(maxsize=1 << 12)
 def unrestricted(text: str, dst: bool = False) -> int:
     kind = kind_of(text)
     if kind == "none":
@@ -83,6 +99,7 @@ def unrestricted(text: str, dst: bool = False) -> int:
     return 0x80 | number(text[6:], 128) if text.startswith("@") else number(text[5:], 32)
 
 
+@lru_cache(maxsize=1 << 12)
 def restricted(text: str, dst: bool = False, limit: int = 128) -> int:
     """Eight bits; of a constant of eight bits the topmost is left to the instruction."""
     kind = kind_of(text)
@@ -137,14 +154,28 @@ def _i8(*operands: str) -> int:
     return int(any(kind_of(text) == "const" and number(text, 256) > 127 for text in operands))
 
 
-def _alu(dst: str, left: str, op: str, right: str, extra: dict[str, int]) -> int:
-    if op not in ALU_CODE:
+def alu(dst: str, left: str, op: str, right: str, both_banks: bool = False) -> int:
+    """`alu[dst, left, op, right]` for those who have no text to take apart.
+
+    >>> alu("gprA_0", "gprA_2", "+", "0x1") == assemble("alu[gprA_0, gprA_2, +, 0x1]")
+    True
+    """
+    code = ALU_CODE.get(op, -1)
+    if code < 0:
         raise MachineError(f"{op!r} is no ALU operation")
     a, b, swap = place(left, right)
-    return nfp.FORMAT["alu"].pack(
-        a=unrestricted(a), b=unrestricted(b), dst=unrestricted(dst, True), sw=swap, op=ALU_CODE[op],
-        dst_ab=int(kind_of(dst) == "B"), src_lm=pointer_high(a, b), dst_lm=pointer_high(dst), **extra,
-    )  # fmt: skip
+    word = ALU.match | ALU_A.put(unrestricted(a)) | ALU_B.put(unrestricted(b)) | ALU_DST.put(unrestricted(dst, True))
+    word |= ALU_OP.put(code) | ALU_SWAP.put(swap) | ALU_DST_B.put(1 if kind_of(dst) == "B" else 0)
+    if both_banks:
+        word |= ALU_BOTH.put(1)
+    return word | ALU_SRC_LM.put(pointer_high(a, b)) | ALU_DST_LM.put(pointer_high(dst))
+
+
+def _alu(dst: str, left: str, op: str, right: str, extra: dict[str, int]) -> int:
+    word = alu(dst, left, op, right)
+    for name, value in extra.items():
+        word |= ALU.fields[name].put(value)
+    return word
 
 
 def _alu_shf(dst: str, left: str, op: str, right: str, shift: dict[str, int], extra: dict[str, int]) -> int:
@@ -305,11 +336,13 @@ def assemble(text: str) -> int:
     """
     if text.strip() == "nop":
         return assemble("immed[--, 0x0]")
-    match = re.match(r"([^\[\s]+)\[((?:[^\[\]]|\[\d+\])*)\]((?:, [^,\[]+(?:\[[^\]]*\])?)*)$", text.strip())
+    match = LINE.match(text.strip())
     if not match:
         raise MachineError(f"{text!r} is not of the form name[operands], modifiers")
-    name, ops, rest = match[1], [part.strip() for part in match[2].split(",")], match[3].split(", ")[1:]
-    arguments = {part.partition("[")[0]: part.partition("[")[2].rstrip("]") for part in rest}
+    name, ops, rest = match[1], [part.strip() for part in match[2].split(",")], match[3]
+    arguments: dict[str, str] = {}
+    if rest:
+        arguments = {part.partition("[")[0]: part.partition("[")[2].rstrip("]") for part in rest.split(", ")[1:]}
     try:
         return _line(name, ops, arguments)
     except (IndexError, TypeError, KeyError, ValueError):

@@ -18,7 +18,7 @@ A. V. Aho et al., "Compilers", chapter 9.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import deque
 from typing import Final, final
 
 from bpfbench.isa import ops
@@ -39,15 +39,16 @@ def reads(s: Step) -> tuple[int, ...]:
     """The registers that this instruction reads, r10 among them, and the spill slot that it fills from."""
     insn, kind = s.insn, s.insn.kind
     if kind in (ops.ALU64, ops.ALU32):
-        own = () if insn.op.fn == ops.MOV else (insn.dst,)
-        return own if insn.op.imm or insn.op.fn == ops.NEG else tuple(dict.fromkeys((*own, insn.src)))
+        if insn.op.imm or insn.op.fn == ops.NEG:
+            return () if insn.op.fn == ops.MOV else (insn.dst,)
+        return (insn.src,) if insn.op.fn == ops.MOV else both(insn.dst, insn.src)
     if kind in (ops.JMP, ops.JMP32):
-        return (insn.dst,) if insn.op.imm else tuple(dict.fromkeys((insn.dst, insn.src)))
+        return (insn.dst,) if insn.op.imm else both(insn.dst, insn.src)
     if kind == ops.LDX:
         other = s.copy.target if s.copy is not None else s.slot if s.slot >= 0 else insn.src
-        return tuple(dict.fromkeys((insn.src, other)))
+        return both(insn.src, other)
     if kind in (ops.STX, ops.ATOMIC):
-        return tuple(dict.fromkeys((insn.dst, insn.src)))
+        return both(insn.dst, insn.src)
     if kind in (ops.ST, ops.END):
         return (insn.dst,)
     if kind == ops.CALL:
@@ -57,6 +58,10 @@ def reads(s: Step) -> tuple[int, ...]:
     if kind == ops.LD_IND:
         return (insn.src,)
     return (0,) if kind == ops.EXIT else ()
+
+
+def both(first: int, second: int) -> tuple[int, ...]:
+    return (first,) if first == second else (first, second)
 
 
 def writes(s: Step) -> tuple[int, ...]:
@@ -122,75 +127,113 @@ class Chains:
     ([0, 2], [3])
     """
 
-    __slots__ = ("graph", "definitions", "definitions_of", "uses_of", "_number", "_of_register", "rounds")
+    __slots__ = ("graph", "definitions", "definitions_of", "_uses_of", "_sites", "_base", "rounds")
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        entries = [(ENTRY - function, r) for function in range(len(graph.starts)) for r in range(REGISTERS)]
-        made = [(at, r) for at, s in enumerate(graph.steps) if not s.removed for r in writes(s)]
-        self.definitions: list[Place] = [*entries, *made]
-        self._number = {place: n for n, place in enumerate(self.definitions)}
-        self._of_register: defaultdict[int, int] = defaultdict(int)
-        for n, (_, register) in enumerate(self.definitions):
-            self._of_register[register] |= 1 << n
+        self.definitions: list[Place] = [(ENTRY - function, r) for function in range(len(graph.starts))
+                                         for r in range(REGISTERS)]  # fmt: skip
+        for at, s in enumerate(graph.steps):
+            if not s.removed:
+                for r in writes(s):
+                    self.definitions.append((at, r))
+        self._sites: dict[int, list[int]] = {}      # register -> where it is defined
+        for at, r in self.definitions:
+            self._sites.setdefault(r, []).append(at)
+        self._base: dict[int, int] = {}             # register -> the bit of its first definition; the others follow
+        total = 0
+        for r, sites in self._sites.items():
+            self._base[r] = total
+            total += len(sites)
         self.definitions_of: dict[Place, list[int]] = {}
-        self.uses_of: dict[Place, list[int]] = {place: [] for place in self.definitions}
+        self._uses_of: dict[Place, list[int]] = {}
         self.rounds = 0
         self._link(self._reaching())
 
-    def _through(self, block: int, fact: int) -> int:
-        """The definitions that leave a block when `fact` enters it."""
-        start, end = self.graph.blocks[block]
-        for at in range(start, end):
-            fact = self._past(at, fact)
-        return fact
+    def _all(self, register: int) -> int:
+        """The bits of all definitions of a register, moved to the bottom."""
+        return (1 << len(self._sites[register])) - 1
 
-    def _past(self, at: int, fact: int) -> int:
-        s = self.graph.steps[at]
-        if not s.removed:
-            for register in writes(s):
-                fact = fact & ~self._of_register[register] | 1 << self._number[at, register]
-        return fact
+    def _effects(self) -> list[tuple[int, int]]:
+        """For each block the definitions that it makes and lets out, and those that it ends."""
+        graph = self.graph
+        passed = {r: len(graph.starts) if r < REGISTERS else 0 for r in self._sites}
+        effects: list[tuple[int, int]] = []
+        for start, end in graph.blocks:
+            last: dict[int, int] = {}
+            for at in range(start, end):
+                s = graph.steps[at]
+                if not s.removed:
+                    for r in writes(s):
+                        last[r] = passed[r]
+                        passed[r] += 1
+            made = ended = 0
+            for r, number in last.items():
+                made |= 1 << self._base[r] + number
+                ended |= self._all(r) << self._base[r]
+            effects.append((made, ended))
+        return effects
 
     def _reaching(self) -> list[int]:
         """The definitions that reach each block: the least fixed point."""
         graph = self.graph
+        effects = self._effects()
         before = [0] * len(graph.blocks)
+        functions = {start: function for function, start in enumerate(graph.starts)}
         for block, (start, _) in enumerate(graph.blocks):
-            if start in graph.starts:
-                function = graph.starts.index(start)
-                before[block] = sum(1 << self._number[ENTRY - function, r] for r in range(REGISTERS))
-        waiting = list(range(len(graph.blocks)))
+            if start in functions:
+                before[block] = sum(1 << self._base[r] + functions[start] for r in range(REGISTERS))
+        waiting = deque(range(len(graph.blocks)))
+        queued = [True] * len(graph.blocks)
         while waiting:
             self.rounds += 1
-            block = waiting.pop(0)
-            fact = self._through(block, before[block])
+            block = waiting.popleft()
+            queued[block] = False
+            made, ended = effects[block]
+            fact = before[block] & ~ended | made
             for successor in graph.successors[block]:
                 if fact & ~before[successor]:
                     before[successor] |= fact
-                    if successor not in waiting:
+                    if not queued[successor]:
+                        queued[successor] = True
                         waiting.append(successor)
         return before
 
     def _link(self, before: list[int]) -> None:
         for block, (start, end) in enumerate(self.graph.blocks):
-            fact = before[block]
+            reaching: dict[int, list[int]] = {}     # register -> its definitions here
             for at in range(start, end):
                 s = self.graph.steps[at]
-                for register in () if s.removed else reads(s):
-                    if register != FRAME_POINTER:
-                        self._link_use(at, register, fact & self._of_register[register])
-                fact = self._past(at, fact)
+                if s.removed:
+                    continue
+                for r in reads(s):
+                    if r != FRAME_POINTER:
+                        found = reaching.get(r)
+                        if found is None:
+                            found = reaching[r] = self._named(r, before[block] >> self._base[r] & self._all(r))
+                        self.definitions_of[at, r] = found
+                for r in writes(s):
+                    reaching[r] = [at]
 
-    def _link_use(self, at: int, register: int, fact: int) -> None:
+    def _named(self, register: int, fact: int) -> list[int]:
+        """The places of the definitions of a register whose bits are set."""
+        sites = self._sites[register]
         found = []
         while fact:
             low = fact & -fact
-            definition = self.definitions[low.bit_length() - 1]
-            found.append(definition[0])
-            self.uses_of[definition].append(at)
+            found.append(sites[low.bit_length() - 1])
             fact ^= low
-        self.definitions_of[at, register] = found
+        return found
+
+    @property
+    def uses_of(self) -> dict[Place, list[int]]:
+        """The chains the other way round."""
+        if not self._uses_of:
+            self._uses_of = {place: [] for place in self.definitions}
+            for (at, r), found in self.definitions_of.items():
+                for definition in found:
+                    self._uses_of[definition, r].append(at)
+        return self._uses_of
 
     def webs(self) -> list[list[Place]]:
         """Definitions that share a use, directly or through others: each web is one value of the source program."""
@@ -205,7 +248,8 @@ class Chains:
             for other in found[1:]:
                 parent[root((other, register))] = root((found[0], register))
         webs: dict[Place, list[Place]] = {}
+        uses_of = self.uses_of
         for place in self.definitions:
-            if self.uses_of[place] or place[0] >= 0:
+            if uses_of[place] or place[0] >= 0:
                 webs.setdefault(root(place), []).append(place)
         return list(webs.values())

@@ -42,8 +42,8 @@ def leaks(body: list[Step]) -> bool:
     """May somebody else reach this frame by a pointer?"""
     derived = any(s.insn.kind == ops.ALU64 and s.insn.op.fn == ops.MOV and not s.insn.op.imm
                   and s.insn.src == FRAME_POINTER for s in body)  # fmt: skip
-    called = any(s.insn.kind == ops.CALL_LOCAL or s.insn.kind == ops.CALL and s.insn.imm not in (*KEYED, *NO_STACK)
-                 for s in body)  # fmt: skip
+    harmless = set(KEYED) | set(NO_STACK)
+    called = any(s.insn.kind == ops.CALL_LOCAL or s.insn.kind == ops.CALL and s.insn.imm not in harmless for s in body)
     return derived and called
 
 

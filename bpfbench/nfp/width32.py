@@ -30,7 +30,9 @@ from bpfbench.isa import ops
 from bpfbench.nfp.defuse import ENTRY, Chains, Graph, Place, reads, writes
 from bpfbench.nfp.notes import Step
 
-NEVER, RESULT, ALWAYS = 0, 1, 2
+NEVER: Final = 0
+RESULT: Final = 1
+ALWAYS: Final = 2
 KINDS: Final = ("never", "for its result", "always")
 WORD: Final = 32
 U16: Final = 0xFFFF

@@ -15,11 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -28,6 +24,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import display
 
 from bpfbench.errors import BpfbenchError
+from bpfbench.interrupts import whole
 from bpfbench.notebook import assist
 from bpfbench.profiles import DEFAULT
 from bpfbench.program.program import PROG_TYPES, Program, from_assembly
@@ -57,22 +54,6 @@ class _Options(argparse.ArgumentParser):
 
 def _options(name: str, about: str) -> _Options:
     return _Options(prog=name, description=about, add_help=False, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-
-@contextmanager
-def whole() -> Iterator[None]:
-    """An interrupt waits until the block is done: a message of the kernel that is cut in two would lose those after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[bool] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
-        if came:
-            signal.raise_signal(signal.SIGINT)
 
 
 class Bar:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -200,15 +199,3 @@ def test_a_real_kernel_completes_helps_and_is_interrupted() -> None:
     finally:
         kc.stop_channels()
         km.shutdown_kernel(now=True)
-
-
-def test_an_interrupt_does_not_cut_a_message_in_two() -> None:
-    done = []
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt), magics.whole():
-            signal.raise_signal(signal.SIGINT)
-            done.append("all of it")
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert done == ["all of it"]
