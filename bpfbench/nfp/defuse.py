@@ -218,11 +218,12 @@ class Chains:
     def _named(self, register: int, fact: int) -> list[int]:
         """The places of the definitions of a register whose bits are set."""
         sites = self._sites[register]
-        found = []
-        while fact:
-            low = fact & -fact
-            found.append(sites[low.bit_length() - 1])
-            fact ^= low
+        found: list[int] = []
+        bits = bin(fact)[:1:-1]                     # the lowest first
+        at = bits.find("1")
+        while at >= 0:
+            found.append(sites[at])
+            at = bits.find("1", at + 1)
         return found
 
     @property

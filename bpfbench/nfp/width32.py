@@ -132,7 +132,7 @@ class Width:
     `because` for each of `needed` the use that asked for it first       `dead`   the other definitions of the list
     """
 
-    __slots__ = ("chains", "steps", "needed", "because", "seeds", "_work", "_calls", "_exits")
+    __slots__ = ("chains", "steps", "needed", "because", "seeds", "_known", "_work", "_calls", "_exits")
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
@@ -141,6 +141,7 @@ class Width:
         self.needed: set[Place] = set()
         self.because: dict[Place, Place] = {}
         self.seeds: list[Place] = []
+        self._known: dict[int, set[int]] = {}       # register -> where its needed definitions are
         self._work: list[Place] = []
         self._calls: dict[int, list[int]] = {}
         self._exits: dict[int, list[int]] = {}
@@ -167,9 +168,11 @@ class Width:
 
     def _need(self, at: int, register: int) -> None:
         """The use of a register at an index needs all 64 bits: so do the definitions that reach it."""
+        known = self._known.setdefault(register, set())
         for definition in self.chains.definitions_of.get((at, register), ()):
-            place = (definition, register)
-            if place not in self.needed:
+            if definition not in known:
+                known.add(definition)
+                place = (definition, register)
                 self.needed.add(place)
                 self.because[place] = (at, register)
                 self._work.append(place)
