@@ -127,7 +127,7 @@ class Chains:
     ([0, 2], [3])
     """
 
-    __slots__ = ("graph", "definitions", "definitions_of", "_uses_of", "_sites", "_base", "rounds")
+    __slots__ = ("graph", "definitions", "reaching", "_definitions_of", "_uses_of", "_sites", "_base", "rounds")
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -145,7 +145,8 @@ class Chains:
         for r, sites in self._sites.items():
             self._base[r] = total
             total += len(sites)
-        self.definitions_of: dict[Place, list[int]] = {}
+        self.reaching: dict[Place, int] = {}        # use -> definitions of its register that reach it, as bits
+        self._definitions_of: dict[Place, list[int]] = {}
         self._uses_of: dict[Place, list[int]] = {}
         self.rounds = 0
         self._link(self._reaching())
@@ -154,10 +155,14 @@ class Chains:
         """The bits of all definitions of a register, moved to the bottom."""
         return (1 << len(self._sites[register])) - 1
 
+    def _entered(self) -> dict[int, int]:
+        """How many definitions of each register the callers make; those of the list follow in its order."""
+        return {r: len(self.graph.starts) if r < REGISTERS else 0 for r in self._sites}
+
     def _effects(self) -> list[tuple[int, int]]:
         """For each block the definitions that it makes and lets out, and those that it ends."""
         graph = self.graph
-        passed = {r: len(graph.starts) if r < REGISTERS else 0 for r in self._sites}
+        passed = self._entered()
         effects: list[tuple[int, int]] = []
         for start, end in graph.blocks:
             last: dict[int, int] = {}
@@ -200,31 +205,39 @@ class Chains:
         return before
 
     def _link(self, before: list[int]) -> None:
+        passed = self._entered()
         for block, (start, end) in enumerate(self.graph.blocks):
-            reaching: dict[int, list[int]] = {}     # register -> its definitions here
+            here: dict[int, int] = {}               # register -> its definitions, as bits
             for at in range(start, end):
                 s = self.graph.steps[at]
                 if s.removed:
                     continue
                 for r in reads(s):
                     if r != FRAME_POINTER:
-                        found = reaching.get(r)
-                        if found is None:
-                            found = reaching[r] = self._named(r, before[block] >> self._base[r] & self._all(r))
-                        self.definitions_of[at, r] = found
+                        fact = here.get(r, -1)
+                        if fact < 0:
+                            fact = here[r] = before[block] >> self._base[r] & self._all(r) if r in self._sites else 0
+                        self.reaching[at, r] = fact
                 for r in writes(s):
-                    reaching[r] = [at]
+                    here[r] = 1 << passed[r]
+                    passed[r] += 1
 
-    def _named(self, register: int, fact: int) -> list[int]:
+    def named(self, register: int, fact: int) -> list[int]:
         """The places of the definitions of a register whose bits are set."""
         sites = self._sites[register]
         found: list[int] = []
-        bits = bin(fact)[:1:-1]                     # the lowest first
-        at = bits.find("1")
-        while at >= 0:
-            found.append(sites[at])
-            at = bits.find("1", at + 1)
+        while fact:
+            low = fact & -fact
+            found.append(sites[low.bit_length() - 1])
+            fact ^= low
         return found
+
+    @property
+    def definitions_of(self) -> dict[Place, list[int]]:
+        """The chains from uses to definitions."""
+        if not self._definitions_of:
+            self._definitions_of = {(at, r): self.named(r, fact) for (at, r), fact in self.reaching.items()}
+        return self._definitions_of
 
     @property
     def uses_of(self) -> dict[Place, list[int]]:

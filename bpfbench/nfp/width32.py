@@ -141,7 +141,7 @@ class Width:
         self.needed: set[Place] = set()
         self.because: dict[Place, Place] = {}
         self.seeds: list[Place] = []
-        self._known: dict[int, set[int]] = {}       # register -> where its needed definitions are
+        self._known: dict[int, int] = {}            # register -> its needed definitions, as bits
         self._work: list[Place] = []
         self._calls: dict[int, list[int]] = {}
         self._exits: dict[int, list[int]] = {}
@@ -159,7 +159,7 @@ class Width:
         return graph.function_of[graph.index_of[s.pc + 1 + s.insn.imm]]
 
     def _propagate(self) -> None:
-        for at, register in self.chains.definitions_of:
+        for at, register in self.chains.reaching:
             if demand(self.steps[at], register) == ALWAYS:
                 self.seeds.append((at, register))
                 self._need(at, register)
@@ -168,10 +168,11 @@ class Width:
 
     def _need(self, at: int, register: int) -> None:
         """The use of a register at an index needs all 64 bits: so do the definitions that reach it."""
-        known = self._known.setdefault(register, set())
-        for definition in self.chains.definitions_of.get((at, register), ()):
-            if definition not in known:
-                known.add(definition)
+        known = self._known.get(register, 0)
+        fresh = self.chains.reaching.get((at, register), 0) & ~known
+        if fresh:
+            self._known[register] = known | fresh
+            for definition in self.chains.named(register, fresh):
                 place = (definition, register)
                 self.needed.add(place)
                 self.because[place] = (at, register)
