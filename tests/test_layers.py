@@ -16,7 +16,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "bpfbench"
 LAYER = {
-    "bits": 0, "collector": 0, "errors": 0, "trace": 0, "listing": 0, "profiles": 0,
+    "bits": 0, "collector": 0, "errors": 0, "interrupts": 0, "trace": 0, "listing": 0, "profiles": 0,
     "isa": 1, "machine": 1,
     "program": 2, "elf": 2, "toolchain": 2,
     "verifier": 3, "fixpoint": 3, "interp": 3, "jit": 3, "nfp": 3,

@@ -76,12 +76,14 @@ def writes(s: Step) -> tuple[int, ...]:
 
 @final
 class Graph:
-    """Blocks of the list: `blocks` as (first, end), `successors` by block; `function_of` an index, `starts` of functions."""
+    """Blocks of the list: `blocks` as (first, end), `successors` by block; `function_of` an index, `starts` of functions;
+    what each instruction has `written`."""
 
-    __slots__ = ("steps", "blocks", "successors", "function_of", "starts", "index_of")
+    __slots__ = ("steps", "blocks", "successors", "function_of", "starts", "index_of", "written")
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
+        self.written = [() if s.removed else writes(s) for s in steps]
         self.index_of = {s.pc: at for at, s in enumerate(steps)}
         self.starts = [0] + [at for at, s in enumerate(steps) if s.function > 0]
         leaders = set(self.starts)
@@ -133,10 +135,9 @@ class Chains:
         self.graph = graph
         self.definitions: list[Place] = [(ENTRY - function, r) for function in range(len(graph.starts))
                                          for r in range(REGISTERS)]  # fmt: skip
-        for at, s in enumerate(graph.steps):
-            if not s.removed:
-                for r in writes(s):
-                    self.definitions.append((at, r))
+        for at, written in enumerate(graph.written):
+            for r in written:
+                self.definitions.append((at, r))
         self._sites: dict[int, list[int]] = {}      # register -> where it is defined
         for at, r in self.definitions:
             self._sites.setdefault(r, []).append(at)
@@ -167,11 +168,9 @@ class Chains:
         for start, end in graph.blocks:
             last: dict[int, int] = {}
             for at in range(start, end):
-                s = graph.steps[at]
-                if not s.removed:
-                    for r in writes(s):
-                        last[r] = passed[r]
-                        passed[r] += 1
+                for r in graph.written[at]:
+                    last[r] = passed[r]
+                    passed[r] += 1
             made = ended = 0
             for r, number in last.items():
                 made |= 1 << self._base[r] + number
@@ -218,7 +217,7 @@ class Chains:
                         if fact < 0:
                             fact = here[r] = before[block] >> self._base[r] & self._all(r) if r in self._sites else 0
                         self.reaching[at, r] = fact
-                for r in writes(s):
+                for r in self.graph.written[at]:
                     here[r] = 1 << passed[r]
                     passed[r] += 1
 

@@ -248,8 +248,6 @@ def propagate(steps: list[Step], driver: bool) -> None:
         return
     width = Width(steps)
     for at, s in enumerate(steps):
-        if s.removed:
-            continue
-        results = writes(s)
+        results = width.chains.graph.written[at]
         if results and (at, results[0]) not in width.needed:
             s.wide = False
