@@ -16,6 +16,7 @@ Source: `nfp_translate`, `nfp_fixup_branches` of the driver's bpf/jit.c; slides 
 
 from __future__ import annotations
 
+import struct
 from typing import Final, final
 
 from bpfbench.collector import paused
@@ -171,7 +172,7 @@ class NfpCode:
         self.target = "nfp"
         self.kernel = kernel
         self.words = generator.w.words
-        self.bytes = b"".join(word.to_bytes(8, "little") for word in self.words)
+        self.bytes = struct.pack(f"<{len(self.words)}Q", *self.words)
         self.source = source
         self.verified = verified
         self.steps = generator.steps

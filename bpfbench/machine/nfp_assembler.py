@@ -70,6 +70,8 @@ def number(text: str, limit: int) -> int:
 
 def pointer_high(*operands: str) -> int:
     """The extension bit for local-memory pointers 2 and 3; the sources of one instruction have to share it."""
+    if not any(text.startswith("*l$") for text in operands):
+        return 0
     found = {int(match[1]) >> 1 for match in [LOCAL.match(text) for text in operands if text.startswith("*l$")] if match}
     if len(found) > 1:
         raise MachineError(f"{' and '.join(operands)}: pointers 0-1 and 2-3 do not mix in one instruction")
@@ -165,10 +167,18 @@ def alu(dst: str, left: str, op: str, right: str, both_banks: bool = False) -> i
         raise MachineError(f"{op!r} is no ALU operation")
     a, b, swap = place(left, right)
     word = ALU.match | ALU_A.put(unrestricted(a)) | ALU_B.put(unrestricted(b)) | ALU_DST.put(unrestricted(dst, True))
-    word |= ALU_OP.put(code) | ALU_SWAP.put(swap) | ALU_DST_B.put(1 if kind_of(dst) == "B" else 0)
+    word |= ALU_OP.put(code)
+    if swap:
+        word |= ALU_SWAP.put(1)
     if both_banks:
         word |= ALU_BOTH.put(1)
-    return word | ALU_SRC_LM.put(pointer_high(a, b)) | ALU_DST_LM.put(pointer_high(dst))
+    if kind_of(dst) == "B":
+        word |= ALU_DST_B.put(1)
+    if pointer_high(a, b):
+        word |= ALU_SRC_LM.put(1)
+    if pointer_high(dst):
+        word |= ALU_DST_LM.put(1)
+    return word
 
 
 def _alu(dst: str, left: str, op: str, right: str, extra: dict[str, int]) -> int:
