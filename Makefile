@@ -14,6 +14,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+NATIVE  := $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib') + '/bpfbench_native.pth')"
+
 .PHONY: lab tour test test-compiled parity bench docs compile uncompile wheel clean
 
 $(VENV)/python:
@@ -59,11 +61,13 @@ docs: $(VENV)/docs
 compile: $(VENV)/test
 	@echo "compiling the modules that pyproject.toml names …"
 	BPFBENCH_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	@echo $(CURDIR) > $$($(NATIVE))             # so that it is found from every folder
 	@$(BIN)/python -m bpfbench --version
 
 uncompile:
 	find bpfbench -name '*.so' -delete
-	rm -rf build
+	rm -rf build bpfbench_native*.so
+	@[ ! -x $(BIN)/python ] || rm -f $$($(NATIVE))
 
 # The site shows sources, the course loads sources: neither is about native code.
 test-compiled: compile

@@ -32,8 +32,7 @@ def extensions() -> list[object]:
     except ImportError:
         raise SystemExit("BPFBENCH_COMPILE=1 needs mypy: pip install mypy") from None
     level = os.environ.get("BPFBENCH_COMPILE_LEVEL", "1")      # of the C compiler; higher gains little
-    # one library inside the package: beside it, only those who start in this folder would find it
-    return list(mypycify(["--strict", *compiled_modules()], opt_level=level, debug_level="0", group_name="bpfbench.native"))
+    return list(mypycify(["--strict", *compiled_modules()], opt_level=level, debug_level="0", group_name="bpfbench_native"))
 
 
 setup(ext_modules=extensions())

@@ -41,8 +41,8 @@ from bpfbench.program.program import Program
 
 PREFETCH: Final = 8
 REACH: Final = 1 << 14          # an address of code has 14 bits
-LONGER: Final = 20              # how much longer a walk may be that knows all numbers, and what is short in any case
-SHORT_WALK: Final = 20_000
+LONGER = 20                     # how much longer a walk may be that knows all numbers, and what is short in any case
+SHORT_WALK = 20_000
 OWN: Final = "bpfbench"         # the profile that is right where the driver is wrong
 
 
