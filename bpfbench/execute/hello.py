@@ -46,6 +46,16 @@ def plan(target: str, value: int) -> Plan:
     return [("lui", (10, (value + 0x800) >> 12 & 0xFFFFF)), ("addiw", (10, 10, sext(value, 12))), ("jalr", (0, 0, 1))]
 
 
+def code(target: str, value: int) -> list[bytes]:
+    """The plan as machine code: the bytes of each instruction.
+
+    >>> [piece.hex() for piece in code("x86_64", 42)]
+    ['b82a000000', 'c3']
+    """
+    machine = target_class(target).machine
+    return [machine.row(name).encode(operands) for name, operands in plan(target, value)]
+
+
 @final
 class Hello:
     """Code that returns `value` (32 bits, signed) on `target`, by default this host.
@@ -66,11 +76,9 @@ class Hello:
         machine = target_class(self.target).machine
         self.rows: list[Row] = []
         self.bytes = b""
-        for name, operands in plan(self.target, self.value):
-            row = machine.row(name)
-            raw = row.encode(operands)
+        for raw in code(self.target, self.value):
             named = machine.decode(raw)
-            text = (named[0] if named else row).text(named[1] if named else operands, machine.kinds, len(self.bytes))
+            text = named[0].text(named[1], machine.kinds, len(self.bytes)) if named else "no instruction"
             self.rows.append(Row(len(self.bytes), raw, text))
             self.bytes += raw
 
