@@ -26,6 +26,7 @@ from bpfbench.isa.codec import decode
 from bpfbench.kernel import insn_macros, selftest_fills
 from bpfbench.kernel.c_tables import Braces, Evaluator, Source
 from bpfbench.kernel.insn_macros import Slot
+from bpfbench.kernel.selftest_btf import first_types, raw_btf
 from bpfbench.program.program import PROG_TYPES, MapSpec, Program
 
 _TESTS: Final = "tools/testing/selftests/bpf"
@@ -119,12 +120,22 @@ def read_lazily(tree: str | Path, seed: int = 1) -> Iterator[Selftest]:
     btf = _map_btf(source, folder / "test_verifier.c")
     index = 0
     for path in files:
-        for table in _tables(source, path):
+        for table in _tables(source, _text(path), path.name):
             yield _selftest(table, path.name, index, btf, seed)
             index += 1
 
 
-def vocabulary(tree: Path) -> Source:
+def read_text(text: str, file: str = "table.c") -> list[Selftest]:
+    """Tests of a table of one's own, in the kernel's notation and without what the headers of a tree define.
+
+    >>> read_text('{ "mine: nothing", .insns = { BPF_EXIT_INSN(), }, .result = REJECT, .errstr = "R0 !read_ok" },')
+    [Selftest('mine: nothing', socket_filter, reject)]
+    """
+    tables = _tables(vocabulary(None), text, file)
+    return [_selftest(table, file, index, b"", 1) for index, table in enumerate(tables)]
+
+
+def vocabulary(tree: Path | None) -> Source:
     """Everything a table may use: constants and structures from the tree's headers, macros of its test runner."""
     fills: dict[str, Callable[..., object]] = {f"bpf_fill_{name}": (lambda n=name: n) for name in selftest_fills.FILLS}
     source = Source({**insn_macros.MACROS, **fills})
@@ -132,8 +143,8 @@ def vocabulary(tree: Path) -> Source:
     source.macros.clear()
     for header in ("include/uapi/linux/bpf.h", "include/uapi/linux/bpf_perf_event.h", "include/uapi/linux/btf.h",
                    "include/uapi/linux/xdp_diag.h", f"{_TESTS}/test_btf.h", f"{_TESTS}/test_verifier.c"):
-        path = tree / header
-        if path.is_file():
+        path = tree / header if tree is not None else None
+        if path is not None and path.is_file():
             source.learn(_text(path), str(path))
     source.constants.update({"UNDEF": 0, "ACCEPT": 1, "REJECT": 2, "VERBOSE_ACCEPT": 3})
     source.constants.update(insn_macros.constants())
@@ -231,13 +242,26 @@ def compare(tests: Iterable[Selftest], kernel: str = "linux-6.18", privileged: b
 
 
 def as_expected(test: Selftest, answer: Answer, unprivileged: bool = False) -> bool:
-    """Whether an answer is what the tree's own table says (verdict, and for a rejection the words of its messages)."""
+    """Whether an answer is what the table says: the verdict, and for a rejection the pieces of its message, in order.
+
+    Source: test_verifier.c `do_test_single`, `cmp_str_seq`.
+    """
     expected = (unprivileged and test.expected_unpriv) or test.expected
     wanted = (unprivileged and test.message_unpriv) or test.message
     if answer.verdict != expected:
         return False
-    text = "\n".join(answer.messages)
-    return expected == "accept" or all(word in text for word in wanted)
+    return expected == "accept" or _in_order(wanted, "\n".join(answer.messages))
+
+
+def _in_order(pieces: list[str], text: str) -> bool:
+    """Does each piece stand behind the one before it?"""
+    at = 0
+    for piece in pieces:
+        at = text.find(piece, at)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
 
 
 def summary(rows: Iterable[Row]) -> dict[str, int]:
@@ -265,9 +289,9 @@ def _text(path: Path) -> str:
         raise KernelError(f"cannot read: {e.strerror}", Where(str(path))) from None
 
 
-def _tables(source: Source, path: Path) -> Iterator[Braces]:
+def _tables(source: Source, text: str, file: str) -> Iterator[Braces]:
     """The brace initialisers of one file."""
-    reader = Evaluator(source, source.read(_text(path), path.name), path.name)
+    reader = Evaluator(source, source.read(text, file), file)
     while reader.at < len(reader.tokens):
         yield reader.braces()
         if reader.peek() == ",":
@@ -390,29 +414,6 @@ def _items(value: object) -> list[tuple[str, object]]:
 
 def _int(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-def raw_btf(words: list[int], strings: bytes) -> bytes:
-    """A BTF blob of a type section (32-bit words) and a string section."""
-    types = struct.pack(f"<{len(words)}I", *words)
-    return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
-
-
-_EXTRA_WORDS: Final = {1: (1, 0), 3: (3, 0), 4: (0, 3), 5: (0, 3), 6: (0, 2), 13: (0, 2), 14: (1, 0), 15: (0, 3),
-                       17: (1, 0), 19: (0, 3)}             # BTF kind: words after the common three, and per entry
-
-
-def first_types(btf: bytes, count: int) -> bytes:
-    """The BTF blob with its first `count` types only: a kernel refuses a blob for any type that it cannot place."""
-    size = struct.unpack_from("<I", btf, 12)[0]
-    words = struct.unpack_from(f"<{size // 4}I", btf, 24)
-    at = 0
-    for _ in range(count):
-        if at + 3 > len(words):
-            return btf
-        fixed, each = _EXTRA_WORDS.get(words[at + 1] >> 24 & 31, (0, 0))
-        at += 3 + fixed + each * (words[at + 1] & 0xFFFF)
-    return raw_btf(list(words[:at]), btf[24 + size:])
 
 
 _STRINGS: Final = re.compile(r"btf_str_sec\[\]\s*=\s*((?:\"[^;]*\")\s*)+;", re.DOTALL)

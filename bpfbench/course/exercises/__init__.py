@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from bpfbench.course.exercise import Exercise
 
-AREAS: Final = ("hello", "ranges", "flow", "graphs", "liveness", "walk", "precision",
+AREAS: Final = ("hello", "selftests", "ranges", "flow", "graphs", "liveness", "walk", "precision",
                 "memory", "programs", "rewriting", "machines", "targets", "offload", "binaries",
                 "exploits", "objects", "costs", "formats")
 _found: dict[str, Exercise] = {}
