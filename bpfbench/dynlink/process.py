@@ -149,26 +149,29 @@ class Process:
         names = [name for name, _ in module.needs] or [n for n, one in self.modules.items() if one.module.is_library]
         return [self.modules[name] for name in names if name in self.modules and name != module.name]
 
+    def provider(self, module: Module, symbol: str) -> Loaded | None:
+        """The library that an import of a module comes from: the first one searched that exports it."""
+        return next((library for library in self.search(module) if symbol in library.module.exports), None)
+
     def bind(self, user: Loaded, symbol: str) -> Loaded:
         """The library that an import of a module is bound to, after binding it if it was not."""
         key = user.module.name, symbol
         if key in self.bound:
             return self.modules[self.bound[key]]
-        searched = self.search(user.module)
-        for library in searched:
-            if symbol in library.module.exports:
-                user.module.must_agree(symbol, library.module)
-                self.bound[key] = library.module.name
-                try:
-                    self.check_chains()
-                except DynlinkError:
-                    del self.bound[key]
-                    raise
-                self.note("bind", user.module.name, symbol, library.module.title)
-                return library
-        looked = ", ".join(library.module.title for library in searched) or "no library"
-        raise DynlinkError(f"undefined: '{symbol}' (needed by {user.module.name}); looked in {looked}",
-                           Where(file=user.module.file))
+        library = self.provider(user.module, symbol)
+        if library is None:
+            looked = ", ".join(one.module.title for one in self.search(user.module)) or "no library"
+            raise DynlinkError(f"undefined: '{symbol}' (needed by {user.module.name}); looked in {looked}",
+                               Where(file=user.module.file))
+        user.module.must_agree(symbol, library.module)
+        self.bound[key] = library.module.name
+        try:
+            self.check_chains()
+        except DynlinkError:
+            del self.bound[key]
+            raise
+        self.note("bind", user.module.name, symbol, library.module.title)
+        return library
 
     def target(self, program: Program, number: int) -> tuple[Loaded, str]:
         """Where import `number` of an executed program goes: the library, and the name of the function."""

@@ -87,8 +87,9 @@ def test_our_verifier_answers_as_the_tables_expect(tree: Path) -> None:
 
 
 def test_a_table_needs_no_tree_and_its_pieces_stand_in_order() -> None:
-    text = ('{ "packet", .insns = { BPF_LDX_MEM(BPF_W, BPF_REG_2, BPF_REG_1, 0), BPF_LDX_MEM(BPF_B, BPF_REG_0, BPF_REG_2, 0),'
-            ' BPF_EXIT_INSN(), }, .prog_type = BPF_PROG_TYPE_XDP, .result = REJECT, .errstr = "%s" },')
+    text = ('{ "packet", .insns = { BPF_LDX_MEM(BPF_W, BPF_REG_2, BPF_REG_1, 0), '
+            'BPF_LDX_MEM(BPF_B, BPF_REG_0, BPF_REG_2, 0), BPF_EXIT_INSN(), },'
+            ' .prog_type = BPF_PROG_TYPE_XDP, .result = REJECT, .errstr = "%s" },')
     for pieces, good in (("invalid access\\toutside of", True), ("outside of\\tinvalid access", False)):
         test, = selftests.read_text(text % pieces)
         assert selftests.as_expected(test, selftests.ask_ours(test)) == good
