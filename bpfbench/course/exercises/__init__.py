@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 AREAS: Final = ("hello", "selftests", "ranges", "flow", "graphs", "liveness", "walk", "precision",
                 "memory", "programs", "rewriting", "machines", "targets", "offload", "binaries",
-                "exploits", "objects", "costs", "formats", "libraries")
+                "exploits", "objects", "costs", "formats", "libraries", "research")
 _found: dict[str, Exercise] = {}
 
 

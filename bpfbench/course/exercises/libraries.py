@@ -14,7 +14,7 @@ from typing import Any, Final
 from bpfbench.course.exercise import Exercise, Failed, Plain, as_if
 from bpfbench.course.exercises.support import first_difference
 from bpfbench.course.plug import plugged
-from bpfbench.dynlink import Module, Process, start
+from bpfbench.dynlink import Module, Process, engines, start
 from bpfbench.dynlink.forms import Loaded, insn
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
@@ -28,6 +28,7 @@ NAMES: Final = ("sums", "words", "tables", "times")
 FUNCTIONS: Final = ("mix", "fold", "twist", "turn")
 _LINE: Final = re.compile(r"(\w+)(?: (\d+)\.(\d+))?(?: needs ([\w ,.]+?))?(?: (calls|has) ([\w, ]+))?")
 Version = tuple[int, int]
+assert engines                       # imported on first use otherwise, when a student's process can read no file
 
 # Objects -------------------------------------------------------------------------------------------------------------
 
