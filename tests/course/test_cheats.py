@@ -94,7 +94,8 @@ def recorded(name: str) -> dict[str, object]:
     return seen
 
 
-@pytest.mark.parametrize("name", ["tnum-add", "bounds-and", "widening", "function-partition", "depth-first", "dominators"])
+@pytest.mark.parametrize("name", ["tnum-add", "bounds-and", "widening", "function-partition", "depth-first", "dominators",
+                                  "hello-code", "selftest-passed", "library-provider"])
 def test_visible_cases_by_heart_are_not_enough(name: str) -> None:
     ex = exercise(name)
     ex.hidden(MASTERS[name].seed or 1)

@@ -11,6 +11,7 @@ import pytest
 
 from bpfbench.course.convert import make
 from bpfbench.course.exercise import Exercise
+from bpfbench.course.exercises import all_exercises
 from bpfbench.course.grade import grade
 from bpfbench.course.sandbox import Limits
 
@@ -30,6 +31,15 @@ def test_references_get_all_points_and_student_versions_none(tmp_path: Path) -> 
     wrong = [(row["exercise"], row["feedback"]) for row in rows
              if row["points"] != (row["max"] if row["student"] == "right" else 0)]
     assert not wrong, "\n\n".join(f"{name}: {said}" for name, said in wrong)
+
+
+def test_the_document_lists_the_exercises() -> None:
+    text, found = DOCUMENT.read_text(), list(all_exercises().values())
+    assert f"{len(found)} exercises, {sum(ex.points for ex in found)} points" in text
+    for stage in {ex.stage for ex in found}:
+        here = [ex for ex in found if ex.stage == stage]
+        names = ", ".join(f"`{ex.name}`" for ex in here)
+        assert f"| {stage} | {names} | {sum(ex.points for ex in here)} |" in text
 
 
 def test_the_example_of_the_document_is_an_exercise() -> None:
