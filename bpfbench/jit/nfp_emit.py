@@ -24,6 +24,9 @@ TEMP_A: Final = "gprA_21"       # also the return address of a bpf-to-bpf call
 TEMP_B: Final = "gprB_21"
 SWAP: Final = "ctx_swap[sig1]"
 BOTH_BANKS: Final = "gprX_"
+NAMES_A: Final = [f"gprA_{register}" for register in range(32)]
+NAMES_B: Final = [f"gprB_{register}" for register in range(32)]
+NAMES_BOTH: Final = [f"gprX_{register}" for register in range(32)]
 REMEMBERED: Final = 1 << 14     # distinct instructions, of each kind
 
 
@@ -66,15 +69,15 @@ def forget() -> None:
 
 
 def a(register: int) -> str:
-    return f"gprA_{register}"
+    return NAMES_A[register]
 
 
 def b(register: int) -> str:
-    return f"gprB_{register}"
+    return NAMES_B[register]
 
 
 def both(register: int) -> str:
-    return f"gprX_{register}"
+    return NAMES_BOTH[register]
 
 
 def xfer(number: int) -> str:

@@ -77,12 +77,13 @@ def writes(s: Step) -> tuple[int, ...]:
 @final
 class Graph:
     """Blocks of the list: `blocks` as (first, end), `successors` by block; `function_of` an index, `starts` of functions;
-    what each instruction has `written`."""
+    what each instruction has `read`, r10 apart, and `written`."""
 
-    __slots__ = ("steps", "blocks", "successors", "function_of", "starts", "index_of", "written")
+    __slots__ = ("steps", "blocks", "successors", "function_of", "starts", "index_of", "read", "written")
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
+        self.read = [() if s.removed else tuple([r for r in reads(s) if r != FRAME_POINTER]) for s in steps]
         self.written = [() if s.removed else writes(s) for s in steps]
         self.index_of = {s.pc: at for at, s in enumerate(steps)}
         self.starts = [0] + [at for at, s in enumerate(steps) if s.function > 0]
@@ -129,24 +130,23 @@ class Chains:
     ([0, 2], [3])
     """
 
-    __slots__ = ("graph", "definitions", "reaching", "_definitions_of", "_uses_of", "_sites", "_base", "rounds")
+    __slots__ = ("graph", "facts", "_definitions_of", "_uses_of", "_sites", "_base", "rounds")
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.definitions: list[Place] = [(ENTRY - function, r) for function in range(len(graph.starts))
-                                         for r in range(REGISTERS)]  # fmt: skip
+        callers = [ENTRY - function for function in range(len(graph.starts))]
+        self._sites: dict[int, list[int]] = {r: callers[:] for r in range(REGISTERS)}   # register -> where it is defined
         for at, written in enumerate(graph.written):
             for r in written:
-                self.definitions.append((at, r))
-        self._sites: dict[int, list[int]] = {}      # register -> where it is defined
-        for at, r in self.definitions:
-            self._sites.setdefault(r, []).append(at)
+                if r not in self._sites:
+                    self._sites[r] = []
+                self._sites[r].append(at)
         self._base: dict[int, int] = {}             # register -> the bit of its first definition; the others follow
         total = 0
         for r, sites in self._sites.items():
             self._base[r] = total
             total += len(sites)
-        self.reaching: dict[Place, int] = {}        # use -> definitions of its register that reach it, as bits
+        self.facts: list[list[int]] = []            # for each register read the definitions that reach it, as bits
         self._definitions_of: dict[Place, list[int]] = {}
         self._uses_of: dict[Place, list[int]] = {}
         self.rounds = 0
@@ -208,18 +208,21 @@ class Chains:
         for block, (start, end) in enumerate(self.graph.blocks):
             here: dict[int, int] = {}               # register -> its definitions, as bits
             for at in range(start, end):
-                s = self.graph.steps[at]
-                if s.removed:
-                    continue
-                for r in reads(s):
-                    if r != FRAME_POINTER:
-                        fact = here.get(r, -1)
-                        if fact < 0:
-                            fact = here[r] = before[block] >> self._base[r] & self._all(r) if r in self._sites else 0
-                        self.reaching[at, r] = fact
+                facts: list[int] = []
+                for r in self.graph.read[at]:
+                    fact = here.get(r, -1)
+                    if fact < 0:
+                        fact = here[r] = before[block] >> self._base[r] & self._all(r) if r in self._sites else 0
+                    facts.append(fact)
+                self.facts.append(facts)
                 for r in self.graph.written[at]:
                     here[r] = 1 << passed[r]
                     passed[r] += 1
+
+    def reaching(self, at: int, register: int) -> int:
+        """The definitions that reach a use, as bits; none where the register is not read."""
+        read = self.graph.read[at]
+        return self.facts[at][read.index(register)] if register in read else 0
 
     def named(self, register: int, fact: int) -> list[int]:
         """The places of the definitions of a register whose bits are set."""
@@ -232,10 +235,18 @@ class Chains:
         return found
 
     @property
+    def definitions(self) -> list[Place]:
+        """Those of the callers first, then those of the list in its order."""
+        callers = [(ENTRY - function, r) for function in range(len(self.graph.starts)) for r in range(REGISTERS)]
+        return callers + [(at, r) for at, written in enumerate(self.graph.written) for r in written]
+
+    @property
     def definitions_of(self) -> dict[Place, list[int]]:
         """The chains from uses to definitions."""
         if not self._definitions_of:
-            self._definitions_of = {(at, r): self.named(r, fact) for (at, r), fact in self.reaching.items()}
+            for at, read in enumerate(self.graph.read):
+                for r, fact in zip(read, self.facts[at]):
+                    self._definitions_of[at, r] = self.named(r, fact)
         return self._definitions_of
 
     @property
@@ -250,7 +261,8 @@ class Chains:
 
     def webs(self) -> list[list[Place]]:
         """Definitions that share a use, directly or through others: each web is one value of the source program."""
-        parent = {place: place for place in self.definitions}
+        definitions = self.definitions
+        parent = {place: place for place in definitions}
 
         def root(place: Place) -> Place:
             while parent[place] != place:
@@ -262,7 +274,7 @@ class Chains:
                 parent[root((other, register))] = root((found[0], register))
         webs: dict[Place, list[Place]] = {}
         uses_of = self.uses_of
-        for place in self.definitions:
+        for place in definitions:
             if uses_of[place] or place[0] >= 0:
                 webs.setdefault(root(place), []).append(place)
         return list(webs.values())

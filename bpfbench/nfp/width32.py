@@ -159,17 +159,18 @@ class Width:
         return graph.function_of[graph.index_of[s.pc + 1 + s.insn.imm]]
 
     def _propagate(self) -> None:
-        for at, register in self.chains.reaching:
-            if demand(self.steps[at], register) == ALWAYS:
-                self.seeds.append((at, register))
-                self._need(at, register)
+        for at, read in enumerate(self.chains.graph.read):
+            for register in read:
+                if demand(self.steps[at], register) == ALWAYS:
+                    self.seeds.append((at, register))
+                    self._need(at, register)
         while self._work:
             self._backwards(self._work.pop())
 
     def _need(self, at: int, register: int) -> None:
         """The use of a register at an index needs all 64 bits: so do the definitions that reach it."""
         known = self._known.get(register, 0)
-        fresh = self.chains.reaching.get((at, register), 0) & ~known
+        fresh = self.chains.reaching(at, register) & ~known
         if fresh:
             self._known[register] = known | fresh
             for definition in self.chains.named(register, fresh):
@@ -247,7 +248,9 @@ def propagate(steps: list[Step], driver: bool) -> None:
     if driver:
         return
     width = Width(steps)
+    written = width.chains.graph.written
+    wide = {at for at, register in width.needed
+            if 0 <= at < len(written) and written[at] and written[at][0] == register}  # fmt: skip
     for at, s in enumerate(steps):
-        results = width.chains.graph.written[at]
-        if results and (at, results[0]) not in width.needed:
-            s.wide = False
+        if written[at]:
+            s.wide = s.wide and at in wide
