@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, final
 
 from bpfbench.errors import MachineError
 from bpfbench.machine import nfp
@@ -101,6 +101,33 @@ def unrestricted(text: str, dst: bool = False) -> int:
     return 0x80 | number(text[6:], 128) if text.startswith("@") else number(text[5:], 32)
 
 
+@final
+class Operand:
+    """An operand of a format without restrictions: its kind and its ten bits."""
+
+    __slots__ = ("kind", "bits")
+
+    def __init__(self, text: str, dst: bool) -> None:
+        self.kind = kind_of(text)
+        self.bits = unrestricted(text, dst)
+
+
+_sources: dict[str, Operand] = {}
+_targets: dict[str, Operand] = {}
+OPERANDS: Final = 1 << 12                       # that are remembered
+
+
+def operand(text: str, dst: bool = False) -> Operand:
+    """There are few of them, so each is read once."""
+    known = _targets if dst else _sources
+    found = known.get(text)
+    if found is None:
+        if len(known) >= OPERANDS:
+            known.clear()
+        found = known[text] = Operand(text, dst)
+    return found
+
+
 @lru_cache(maxsize=1 << 12)
 def restricted(text: str, dst: bool = False, limit: int = 128) -> int:
     """Eight bits; of a constant of eight bits the topmost is left to the instruction."""
@@ -165,19 +192,22 @@ def alu(dst: str, left: str, op: str, right: str, both_banks: bool = False) -> i
     code = ALU_CODE.get(op, -1)
     if code < 0:
         raise MachineError(f"{op!r} is no ALU operation")
-    a, b, swap = place(left, right)
-    word = ALU.match | ALU_A.put(unrestricted(a)) | ALU_B.put(unrestricted(b)) | ALU_DST.put(unrestricted(dst, True))
-    word |= ALU_OP.put(code)
-    if swap:
+    first, second, target = operand(left), operand(right), operand(dst, True)
+    if first.kind == second.kind != "none":
+        place(left, right)                      # refuses them
+    word = ALU.match | ALU_OP.put(code) | ALU_DST.put(target.bits)
+    if first.kind == "B" or second.kind == "A":
+        first, second = second, first
         word |= ALU_SWAP.put(1)
+    word |= ALU_A.put(first.bits) | ALU_B.put(second.bits)
     if both_banks:
         word |= ALU_BOTH.put(1)
-    if kind_of(dst) == "B":
+    if target.kind == "B":
         word |= ALU_DST_B.put(1)
-    if pointer_high(a, b):
-        word |= ALU_SRC_LM.put(1)
-    if pointer_high(dst):
-        word |= ALU_DST_LM.put(1)
+    if target.kind == "lm":
+        word |= ALU_DST_LM.put(pointer_high(dst))
+    if first.kind == "lm" or second.kind == "lm":
+        word |= ALU_SRC_LM.put(pointer_high(left, right))
     return word
 
 

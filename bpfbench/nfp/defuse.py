@@ -26,6 +26,7 @@ from bpfbench.nfp.notes import Step
 
 REGISTERS: Final = 10           # r10 is never written
 FRAME_POINTER: Final = 10
+UNKNOWN: Final = -1
 ENTRY: Final = -1               # definition by the caller: ENTRY - number of the function
 RESULT_AND_ARGUMENTS: Final = (0, 1, 2, 3, 4, 5)
 
@@ -134,17 +135,16 @@ class Chains:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        places = max([REGISTERS - 1, *[r for named in (*graph.read, *graph.written) for r in named]]) + 1
         callers = [ENTRY - function for function in range(len(graph.starts))]
-        self._sites: dict[int, list[int]] = {r: callers[:] for r in range(REGISTERS)}   # register -> where it is defined
+        self._sites = [callers[:] if r < REGISTERS else [] for r in range(places)]  # by register: where it is defined
         for at, written in enumerate(graph.written):
             for r in written:
-                if r not in self._sites:
-                    self._sites[r] = []
                 self._sites[r].append(at)
-        self._base: dict[int, int] = {}             # register -> the bit of its first definition; the others follow
+        self._base: list[int] = []                  # by register: the bit of its first definition; the others follow
         total = 0
-        for r, sites in self._sites.items():
-            self._base[r] = total
+        for sites in self._sites:
+            self._base.append(total)
             total += len(sites)
         self.facts: list[list[int]] = []            # for each register read the definitions that reach it, as bits
         self._definitions_of: dict[Place, list[int]] = {}
@@ -156,9 +156,9 @@ class Chains:
         """The bits of all definitions of a register, moved to the bottom."""
         return (1 << len(self._sites[register])) - 1
 
-    def _entered(self) -> dict[int, int]:
+    def _entered(self) -> list[int]:
         """How many definitions of each register the callers make; those of the list follow in its order."""
-        return {r: len(self.graph.starts) if r < REGISTERS else 0 for r in self._sites}
+        return [len(self.graph.starts) if r < REGISTERS else 0 for r in range(len(self._sites))]
 
     def _effects(self) -> list[tuple[int, int]]:
         """For each block the definitions that it makes and lets out, and those that it ends."""
@@ -206,14 +206,13 @@ class Chains:
     def _link(self, before: list[int]) -> None:
         passed = self._entered()
         for block, (start, end) in enumerate(self.graph.blocks):
-            here: dict[int, int] = {}               # register -> its definitions, as bits
+            here = [UNKNOWN] * len(self._sites)     # by register: its definitions, as bits
             for at in range(start, end):
                 facts: list[int] = []
                 for r in self.graph.read[at]:
-                    fact = here.get(r, -1)
-                    if fact < 0:
-                        fact = here[r] = before[block] >> self._base[r] & self._all(r) if r in self._sites else 0
-                    facts.append(fact)
+                    if here[r] == UNKNOWN:
+                        here[r] = before[block] >> self._base[r] & self._all(r)
+                    facts.append(here[r])
                 self.facts.append(facts)
                 for r in self.graph.written[at]:
                     here[r] = 1 << passed[r]
