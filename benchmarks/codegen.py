@@ -94,7 +94,7 @@ def measure(target: str) -> dict[int, float]:
     """Microseconds per instruction by program size."""
     found = {}
     for n in NFP_SIZES if target == NFP else SIZES:
-        repeat = 5 if n <= 5_000 else 2
+        repeat = 20 if n <= 5_000 else 4
         once = seconds_on_the_card(program(n), repeat) if target == NFP else seconds(program(n), target, repeat)
         found[n] = 1e6 * once / n
     return found

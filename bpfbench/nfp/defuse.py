@@ -61,6 +61,10 @@ def reads(s: Step) -> tuple[int, ...]:
     return (0,) if kind == ops.EXIT else ()
 
 
+def without_frame_pointer(registers: tuple[int, ...]) -> tuple[int, ...]:
+    return registers if FRAME_POINTER not in registers else tuple([r for r in registers if r != FRAME_POINTER])
+
+
 def both(first: int, second: int) -> tuple[int, ...]:
     return (first,) if first == second else (first, second)
 
@@ -84,7 +88,7 @@ class Graph:
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
-        self.read = [() if s.removed else tuple([r for r in reads(s) if r != FRAME_POINTER]) for s in steps]
+        self.read = [() if s.removed else without_frame_pointer(reads(s)) for s in steps]
         self.written = [() if s.removed else writes(s) for s in steps]
         self.index_of = {s.pc: at for at, s in enumerate(steps)}
         self.starts = [0] + [at for at, s in enumerate(steps) if s.function > 0]
