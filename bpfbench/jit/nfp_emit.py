@@ -44,21 +44,23 @@ def alu_word(dst: str, left: str, op: str, right: str) -> int:
 
 
 
-IMMED: Final = nfp.FORMAT["immed"]
+IMMED_A: Final = nfp.FORMAT["immed"].fields["a"].low
+IMMED_B: Final = nfp.FORMAT["immed"].fields["b"].low
+IMMED_HIGH: Final = nfp.FORMAT["immed"].fields["hi"].low
 _forms: dict[tuple[str, str, int, bool], int] = {}
 
 
 def immediate(name: str, dst: str, value: int, shift: int, inverted: bool) -> int:
     """An `immed` of 16 bits, or of their complement.  There are as many as constants, so all else is assembled once."""
     key = (name, dst, shift, inverted)
-    form = _forms.get(key)
-    if form is None:
+    form = _forms.get(key, 0)
+    if not form:
         register = dst.replace(BOTH_BANKS, "gprA_", 1)
         moved = f", <<{shift}" if shift else ""
         form = assemble(f"{name}[{register}, {U32 if inverted else 0:#x}{moved}]{', gpr_wrboth' if register != dst else ''}")
         _forms[key] = form
-    constant = IMMED.fields["a" if dst.startswith("gprB_") or dst.startswith("@gprB_") else "b"]
-    return form | (value & 0xFF) << constant.low | IMMED.fields["hi"].put(value >> 8)
+    low = IMMED_A if dst.startswith("gprB_") or dst.startswith("@gprB_") else IMMED_B
+    return form | (value & 0xFF) << low | (value >> 8 & 0xFF) << IMMED_HIGH
 
 
 def forget() -> None:

@@ -188,9 +188,22 @@ def check(word: int) -> int:
     return payload
 
 
+LEADING: Final = 32                             # the eight bits from here tell most formats apart
+_by_leading: dict[int, list[Format]] = {}
+
+
+def _likely(leading: int) -> list[Format]:
+    """The formats, in their order, that a word with these leading bits may have."""
+    found = _by_leading.get(leading)
+    if found is None:
+        found = [row for row in FORMATS if leading & row.mask >> LEADING & 0xFF == row.match >> LEADING & 0xFF]
+        _by_leading[leading] = found
+    return found
+
+
 def format_of(word: int) -> Format:
     """The format of a word (ECC and relocation are ignored); MachineError when there is none."""
-    for row in FORMATS:
+    for row in _likely(word >> LEADING & 0xFF):
         if word & row.mask == row.match:
             return row
     raise MachineError(f"{word & PAYLOAD:#013x} is no instruction of the micro-engine")
