@@ -42,8 +42,6 @@ def alu_word(dst: str, left: str, op: str, right: str) -> int:
     return nfp_assembler.alu(dst.replace(BOTH_BANKS, "gprA_", 1), left, op, right, dst.startswith(BOTH_BANKS))
 
 
-
-
 IMMED_A: Final = nfp.FORMAT["immed"].fields["a"].low
 IMMED_B: Final = nfp.FORMAT["immed"].fields["b"].low
 IMMED_HIGH: Final = nfp.FORMAT["immed"].fields["hi"].low
@@ -55,10 +53,8 @@ def immediate(name: str, dst: str, value: int, shift: int, inverted: bool) -> in
     key = (name, dst, shift, inverted)
     form = _forms.get(key, 0)
     if not form:
-        register = dst.replace(BOTH_BANKS, "gprA_", 1)
         moved = f", <<{shift}" if shift else ""
-        form = assemble(f"{name}[{register}, {U32 if inverted else 0:#x}{moved}]{', gpr_wrboth' if register != dst else ''}")
-        _forms[key] = form
+        form = _forms[key] = encode(f"{name}[{dst}, {U32 if inverted else 0:#x}{moved}]")
     low = IMMED_A if dst.startswith("gprB_") or dst.startswith("@gprB_") else IMMED_B
     return form | (value & 0xFF) << low | (value >> 8 & 0xFF) << IMMED_HIGH
 

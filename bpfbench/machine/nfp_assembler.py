@@ -70,9 +70,10 @@ def number(text: str, limit: int) -> int:
 
 def pointer_high(*operands: str) -> int:
     """The extension bit for local-memory pointers 2 and 3; the sources of one instruction have to share it."""
-    if not any(text.startswith("*l$") for text in operands):
+    pointers = [text for text in operands if text.startswith("*l$")]
+    if not pointers:
         return 0
-    found = {int(match[1]) >> 1 for match in [LOCAL.match(text) for text in operands if text.startswith("*l$")] if match}
+    found = {int(match[1]) >> 1 for match in map(LOCAL.match, pointers) if match}
     if len(found) > 1:
         raise MachineError(f"{' and '.join(operands)}: pointers 0-1 and 2-3 do not mix in one instruction")
     return found.pop() if found else 0
@@ -192,14 +193,11 @@ def alu(dst: str, left: str, op: str, right: str, both_banks: bool = False) -> i
     code = ALU_CODE.get(op, -1)
     if code < 0:
         raise MachineError(f"{op!r} is no ALU operation")
-    first, second, target = operand(left), operand(right), operand(dst, True)
-    if first.kind == second.kind != "none":
-        place(left, right)                      # refuses them
-    word = ALU.match | ALU_OP.put(code) | ALU_DST.put(target.bits)
-    if first.kind == "B" or second.kind == "A":
-        first, second = second, first
+    a, b, swap = place(left, right)
+    first, second, target = operand(a), operand(b), operand(dst, True)
+    word = ALU.match | ALU_OP.put(code) | ALU_DST.put(target.bits) | ALU_A.put(first.bits) | ALU_B.put(second.bits)
+    if swap:
         word |= ALU_SWAP.put(1)
-    word |= ALU_A.put(first.bits) | ALU_B.put(second.bits)
     if both_banks:
         word |= ALU_BOTH.put(1)
     if target.kind == "B":

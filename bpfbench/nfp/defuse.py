@@ -154,7 +154,7 @@ class Chains:
         self._definitions_of: dict[Place, list[int]] = {}
         self._uses_of: dict[Place, list[int]] = {}
         self.rounds = 0
-        self._link(self._reaching())
+        self._link(self._entering())
 
     def _all(self, register: int) -> int:
         """The bits of all definitions of a register, moved to the bottom."""
@@ -182,7 +182,7 @@ class Chains:
             effects.append((made, ended))
         return effects
 
-    def _reaching(self) -> list[int]:
+    def _entering(self) -> list[int]:
         """The definitions that reach each block: the least fixed point."""
         graph = self.graph
         effects = self._effects()
