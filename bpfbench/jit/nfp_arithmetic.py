@@ -94,7 +94,7 @@ def logic_constant(w: Writer, d: int, op: str, value: int, whole_bytes: bool = F
     elif op == "OR" and value == U32:
         w.const(both(d), U32)
     elif op == "XOR" and value == U32:
-        w.emit(f"alu[{both(d)}, --, ~B, {b(d)}]")
+        w.alu(both(d), "--", "~B", b(d))
     elif whole_bytes and 255 < value < U32:
         w.field(both(d), byte_mask(value), a(d), clear=True)
     elif value != (U32 if op == "AND" else 0):

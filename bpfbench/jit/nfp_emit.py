@@ -15,7 +15,6 @@ from typing import Final, final
 
 from bpfbench.jit import nfp_link
 from bpfbench.machine import nfp, nfp_assembler
-from bpfbench.machine.nfp_assembler import assemble
 
 U32: Final = 0xFFFFFFFF
 PACKET_LENGTH: Final = "gprB_22"
@@ -27,43 +26,27 @@ BOTH_BANKS: Final = "gprX_"
 NAMES_A: Final = [f"gprA_{register}" for register in range(32)]
 NAMES_B: Final = [f"gprB_{register}" for register in range(32)]
 NAMES_BOTH: Final = [f"gprX_{register}" for register in range(32)]
-REMEMBERED: Final = 1 << 14     # distinct instructions, of each kind
+CONSTANTS: Final = [f"{value:#x}" for value in range(256)]
+IN_BANK_A: Final[dict[str, str]] = dict(zip(NAMES_BOTH, NAMES_A))
+HALF_WORD: Final = 2            # the width of an immediate that leaves the other half as it is
+ADDRESS: Final = nfp.FORMAT["br"].fields["addr"]        # where every branch has it
+ADDRESS_BITS: Final[int] = ADDRESS.put(nfp.CODE_STORE - 1)
+NOP: Final[int] = nfp_assembler.assemble("nop")
+REMEMBERED: Final = 1 << 14     # distinct texts
 
 
 @lru_cache(maxsize=REMEMBERED)
 def encode(text: str) -> int:
     """The word of an instruction, written to both banks where the text says so."""
-    return assemble(text.replace(BOTH_BANKS, "gprA_", 1) + ", gpr_wrboth" if BOTH_BANKS in text else text)
-
-
-@lru_cache(maxsize=REMEMBERED)
-def alu_word(dst: str, left: str, op: str, right: str) -> int:
-    """The same without a text: of ten instructions seven are of this form."""
-    return nfp_assembler.alu(dst.replace(BOTH_BANKS, "gprA_", 1), left, op, right, dst.startswith(BOTH_BANKS))
-
-
-IMMED_A: Final = nfp.FORMAT["immed"].fields["a"].low
-IMMED_B: Final = nfp.FORMAT["immed"].fields["b"].low
-IMMED_HIGH: Final = nfp.FORMAT["immed"].fields["hi"].low
-_forms: dict[tuple[str, str, int, bool], int] = {}
-
-
-def immediate(name: str, dst: str, value: int, shift: int, inverted: bool) -> int:
-    """An `immed` of 16 bits, or of their complement.  There are as many as constants, so all else is assembled once."""
-    key = (name, dst, shift, inverted)
-    form = _forms.get(key, 0)
-    if not form:
-        moved = f", <<{shift}" if shift else ""
-        form = _forms[key] = encode(f"{name}[{dst}, {U32 if inverted else 0:#x}{moved}]")
-    low = IMMED_A if dst.startswith("gprB_") or dst.startswith("@gprB_") else IMMED_B
-    return form | (value & 0xFF) << low | (value >> 8 & 0xFF) << IMMED_HIGH
+    if BOTH_BANKS in text:
+        text = text.replace(BOTH_BANKS, "gprA_", 1) + ", gpr_wrboth"
+    return nfp_assembler.assemble(text)
 
 
 def forget() -> None:
     """Assemble everything anew, as in a new process."""
     encode.cache_clear()
-    alu_word.cache_clear()
-    _forms.clear()
+    nfp_assembler.forget()
 
 
 def a(register: int) -> str:
@@ -78,14 +61,19 @@ def both(register: int) -> str:
     return NAMES_BOTH[register]
 
 
+def banks(dst: str) -> tuple[str, bool]:
+    """The register that the word names as its destination, and whether the other bank is written too."""
+    in_a = IN_BANK_A.get(dst)
+    return (dst, False) if in_a is None else (in_a, True)
+
+
 def xfer(number: int) -> str:
     return f"$xfer_{number}"
 
 
 def set_target(word: int, target: int) -> int:
     """A branch with another destination."""
-    kind, payload = word >> nfp_link.TYPE_SHIFT, word & nfp.PAYLOAD
-    return kind << nfp_link.TYPE_SHIFT | nfp.format_of(payload).replace(payload, "addr", target)
+    return word & ~ADDRESS_BITS | ADDRESS.put(target)
 
 
 @final
@@ -116,7 +104,9 @@ class Writer:
         self.words.append(kind << nfp_link.TYPE_SHIFT | encode(text))
 
     def alu(self, dst: str, left: str, op: str, right: str) -> None:
-        self.words.append(alu_word(dst, left, op, right))
+        """The form of most instructions, so it goes without text."""
+        register, both_banks = banks(dst)
+        self.words.append(nfp_assembler.alu(register, left, op, right, both_banks))
 
     def mov(self, dst: str, src: str) -> None:
         self.alu(dst, "--", "B", src)
@@ -138,26 +128,27 @@ class Writer:
 
     def nops(self, count: int) -> None:
         for _ in range(count):
-            self.emit("nop")
+            self.words.append(NOP)
 
     # ---------------------------------------------------------------------------------------------------- constants
     def const(self, dst: str, value: int) -> None:
         """A constant of 32 bits in one instruction where 16 bits of it or of its complement suffice, else in two."""
         value &= U32
+        register, both_banks = banks(dst)
         for invert in (0, U32):
             field = value ^ invert
             for shift in (0, 8, 16):
                 if field & ~(0xFFFF << shift) & U32 == 0:
-                    self.words.append(immediate("immed", dst, field >> shift, shift, invert != 0))
+                    self.words.append(nfp_assembler.immed(register, field >> shift, shift, invert != 0, 0, both_banks))
                     return
-        self.words.append(immediate("immed", dst, value & 0xFFFF, 0, False))
-        self.words.append(immediate("immed_w1", dst, value >> 16, 0, False))
+        self.words.append(nfp_assembler.immed(register, value & 0xFFFF, 0, False, 0, both_banks))
+        self.words.append(nfp_assembler.immed(register, value >> 16, 16, False, HALF_WORD, both_banks))
 
     def operand(self, value: int, temp: str = TEMP_B, limit: int = 255) -> str:
         """A constant as an operand: inline when small, else loaded into `temp`."""
         value &= U32
         if value <= limit:
-            return f"{value:#x}"
+            return CONSTANTS[value]
         self.const(temp, value)
         return temp
 

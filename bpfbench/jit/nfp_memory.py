@@ -9,7 +9,7 @@ Source: `mem_ldx*`, `mem_stx*`, `mem_op_stack`, `mem_xadd`, `construct_data_*` o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 from bpfbench.isa import ops
 from bpfbench.jit import nfp_link
@@ -42,6 +42,9 @@ MAX_QUEUES: Final = 64
 REACH: Final = 64               # bytes of the frame that pointer 0 reaches
 WINDOW: Final = 32              # bytes that a pointer reaches with the offsets of eight-bit operands
 SHORT_OFFSETS: Final = 7
+IN_FRAME: Final = ["*l$index0", *[f"*l$index0[{word}]" for word in range(1, 16)]]
+AT_POINTER: Final = ["*l$index3", *[f"*l$index3[{word}]" for word in range(1, 16)]]
+SET_POINTER: Final = f"local_csr_wr[ActLMAddr3, {TEMP_B}]"
 
 
 def load(g: Generator, s: Step) -> None:
@@ -261,7 +264,7 @@ def stack(g: Generator, s: Step, register: int, pointer: int, move: object) -> N
     if size == 8 and not s.wide:
         size = 4
     if third:
-        w.emit(f"local_csr_wr[ActLMAddr3, {TEMP_B}]")
+        w.emit(SET_POINTER)
         w.nops(2 if narrow and s.zext and s.wide else 3)
     if narrow:
         g.zext(s)
@@ -280,6 +283,7 @@ def stack(g: Generator, s: Step, register: int, pointer: int, move: object) -> N
         moved += length
 
 
+@final
 class Slice:
     """`size` bytes between byte `lane` of `register` and byte `byte` of word `word` of local memory."""
 
@@ -304,7 +308,7 @@ class Slice:
 
     @property
     def place(self) -> str:
-        return f"*l$index{3 if self.third else 0}" + (f"[{self.word}]" if self.word else "")
+        return AT_POINTER[self.word] if self.third else IN_FRAME[self.word]
 
 
 def load_slice(w: Writer, piece: Slice) -> None:

@@ -237,7 +237,7 @@ def left_high_or_zero(w: Writer, d: int, r: int) -> None:
     """The same for amounts from 0: (dH:dL >> 1) >> (31 - amount), and 31 - amount is the complement of five bits."""
     w.double(TEMP_B, a(d + 1), b(d), ">>1")
     w.shift(TEMP_A, "--", "B", b(d + 1), ">>1")
-    w.emit(f"alu[{a(SPARE)}, --, ~B, {b(r)}]")
+    w.alu(a(SPARE), "--", "~B", b(r))
     w.amount_of(a(SPARE))
     w.double(both(d + 1), TEMP_A, TEMP_B, ">>indirect")
     if r == SPARE:

@@ -32,9 +32,9 @@ class Field:
     __slots__ = ("low", "width", "extra")
 
     def __init__(self, high: int, low: int, extra: int = -1) -> None:
-        self.low = low
-        self.width = high - low + 1
-        self.extra = extra
+        self.low: int = low
+        self.width: int = high - low + 1
+        self.extra: int = extra
 
     def get(self, word: int) -> int:
         value = word >> self.low & (1 << self.width) - 1

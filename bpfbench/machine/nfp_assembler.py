@@ -12,7 +12,6 @@ Source: `swreg_to_unrestricted` and `swreg_to_restricted` of the driver's nfp_as
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final, final
 
 from bpfbench.errors import MachineError
@@ -24,38 +23,101 @@ CSR_CODE: Final = {name: address for address, name in nfp.CSRS.items()}
 COMMAND_CODE: Final = {name: key for key, name in nfp.MEM_COMMANDS.items()}
 MODIFIER: Final = {"no_cc": "no_cc", "gpr_wrboth": "wr_ab", "predicate_cc": "pred", "load_cc": "cc"}
 ALU: Final = nfp.FORMAT["alu"]
-ALU_A: Final = ALU.fields["a"]
-ALU_B: Final = ALU.fields["b"]
-ALU_DST: Final = ALU.fields["dst"]
-ALU_OP: Final = ALU.fields["op"]
-ALU_SWAP: Final = ALU.fields["sw"]
-ALU_DST_B: Final = ALU.fields["dst_ab"]
-ALU_BOTH: Final = ALU.fields["wr_ab"]
-ALU_SRC_LM: Final = ALU.fields["src_lm"]
-ALU_DST_LM: Final = ALU.fields["dst_lm"]
+ALU_A: Final = ALU.fields["a"].low
+ALU_B: Final = ALU.fields["b"].low
+ALU_DST: Final = ALU.fields["dst"].low
+ALU_OP: Final = ALU.fields["op"].low
+ALU_SWAP: Final = ALU.fields["sw"].put(1)
+ALU_DST_B: Final = ALU.fields["dst_ab"].put(1)
+IMMED: Final = nfp.FORMAT["immed"]
+IMMED_A: Final = IMMED.fields["a"].low
+IMMED_B: Final = IMMED.fields["b"].low
+IMMED_HIGH: Final = IMMED.fields["hi"].low
+IMMED_WIDTH: Final = IMMED.fields["width"].low
+IMMED_SHIFT: Final = IMMED.fields["shift"].low
+IMMED_INVERTED: Final = IMMED.fields["inv"].put(1)
+BOTH_BANKS: Final = ALU.fields["wr_ab"].put(1)          # these are where they are in every format
+SRC_HIGH: Final = ALU.fields["src_lm"].low
+DST_HIGH: Final = ALU.fields["dst_lm"].low
+CONSTANT: Final = 0x300
 LINE: Final = re.compile(r"([^\[\s]+)\[((?:[^\[\]]|\[\d+\])*)\]((?:, [^,\[]+(?:\[[^\]]*\])?)*)$")
+STEPS: Final = {"++": 0x10, "--": 0x11}
 LOCAL: Final = re.compile(r"\*l\$index([0-3])(?:\[(\d+)\]|(\+\+|--))?$")
 
 
-@lru_cache(maxsize=1 << 12)
-def kind_of(text: str) -> str:
-    """A, B, xfer, next (the neighbour's), lm, const or none."""
-    text = text.removeprefix("@")
-    if text.startswith("gprA_"):
-        return "A"
-    if text.startswith("gprB_"):
-        return "B"
+@final
+class Operand:
+    """A register, local memory, a constant of eight bits or nothing, as a source.
+
+    `kind`  A, B, xfer, next (the neighbour's), lm, const or none      `bits`  the ten of formats without restrictions
+    `high`  the extension bit for local-memory pointers 2 and 3
+    """
+
+    __slots__ = ("text", "kind", "bits", "high")
+
+    def __init__(self, text: str, kind: str, bits: int, high: int = 0) -> None:
+        self.text = text
+        self.kind = kind
+        self.bits = bits
+        self.high = high
+
+
+OPERANDS: Final = 1 << 12                       # that are remembered
+NOWHERE: Final = Operand("--", "none", CONSTANT)
+_known: dict[str, Operand] = {}
+
+
+def operand(text: str) -> Operand:
+    """What an operand's text says; there are few, so each is read once."""
+    found = _known.get(text)
+    if found is None:
+        if len(_known) >= OPERANDS:
+            _known.clear()
+        found = _known[text] = _read(text)
+    return found
+
+
+def forget() -> None:
+    """Read operands anew, as in a new process."""
+    _known.clear()
+
+
+def _read(text: str) -> Operand:
+    if text.startswith("@"):                    # through the context's own base register
+        name = text[1:]
+        if name.startswith(("gprA_", "gprB_")):
+            return Operand(text, name[3], 0x80 | number(name[5:], 128))
+    if text.startswith(("gprA_", "gprB_")):
+        return Operand(text, text[3], number(text[5:], 32))
     if text.startswith("$xfer_"):
-        return "xfer"
+        index = number(text[6:], 64)
+        return Operand(text, "xfer", 0x180 | index & 31 | (index & 32) << 1)
     if text == "--":
-        return "none"
+        return Operand(text, "none", 0)
     if text.startswith("*l$"):
-        return "lm"
+        return _local(text)
     if text.startswith("n$reg_"):
-        return "next"
+        return Operand(text, "next", 0x280 | number(text[6:], 128))
     if text[:1].isdigit():
-        return "const"
+        return Operand(text, "const", CONSTANT | number(text, 256))
     raise MachineError(f"operand {text!r} is not one of gprA_n, gprB_n, $xfer_n, *l$indexN, a constant or --")
+
+
+def _local(text: str) -> Operand:
+    match = LOCAL.match(text)
+    if not match or int(match[2] or 0) > 15:
+        raise MachineError(f"{text!r} is not *l$indexN[offset], *l$indexN++ or *l$indexN--")
+    pointer = int(match[1])
+    step = STEPS.get(match[3] or "", int(match[2] or 0))
+    return Operand(text, "lm", 0x200 | (pointer & 1) << 5 | step, pointer >> 1)
+
+
+def destination(text: str) -> Operand:
+    """The same as a destination: nothing is written as a constant is read."""
+    found = operand(text)
+    if found.kind == "const":
+        raise MachineError(f"{text}: a constant cannot be written")
+    return NOWHERE if found.kind == "none" else found
 
 
 def number(text: str, limit: int) -> int:
@@ -68,101 +130,40 @@ def number(text: str, limit: int) -> int:
     return value
 
 
-def pointer_high(*operands: str) -> int:
-    """The extension bit for local-memory pointers 2 and 3; the sources of one instruction have to share it."""
-    pointers = [text for text in operands if text.startswith("*l$")]
-    if not pointers:
-        return 0
-    found = {int(match[1]) >> 1 for match in map(LOCAL.match, pointers) if match}
-    if len(found) > 1:
-        raise MachineError(f"{' and '.join(operands)}: pointers 0-1 and 2-3 do not mix in one instruction")
-    return found.pop() if found else 0
-
-
-@lru_cache(maxsize=1 << 12)
-def unrestricted(text: str, dst: bool = False) -> int:
-    kind = kind_of(text)
+def restricted(source: Operand, limit: int = 128) -> int:
+    """Eight bits, made of the ten; of a constant of eight bits the topmost is left to the instruction."""
+    kind, bits = source.kind, source.bits
     if kind == "none":
-        return 0x300 if dst else 0
+        return 0x20 if bits else 0
     if kind == "const":
-        if dst:
-            raise MachineError(f"{text}: a constant cannot be written")
-        return 0x300 | number(text, 256)
-    if kind == "xfer":
-        index = number(text[6:], 64)
-        return 0x180 | index & 31 | (index & 32) << 1
-    if kind == "lm":
-        match = LOCAL.match(text)
-        if not match or int(match[2] or 0) > 15:
-            raise MachineError(f"{text!r} is not *l$indexN[offset], *l$indexN++ or *l$indexN--")
-        low = {"++": 0x10, "--": 0x11}.get(match[3], int(match[2] or 0))
-        return 0x200 | (int(match[1]) & 1) << 5 | low
-    if kind == "next":
-        return 0x280 | number(text[6:], 128)
-    return 0x80 | number(text[6:], 128) if text.startswith("@") else number(text[5:], 32)
-
-
-@final
-class Operand:
-    """An operand of a format without restrictions: its kind and its ten bits."""
-
-    __slots__ = ("kind", "bits")
-
-    def __init__(self, text: str, dst: bool) -> None:
-        self.kind = kind_of(text)
-        self.bits = unrestricted(text, dst)
-
-
-_sources: dict[str, Operand] = {}
-_targets: dict[str, Operand] = {}
-OPERANDS: Final = 1 << 12                       # that are remembered
-
-
-def operand(text: str, dst: bool = False) -> Operand:
-    """There are few of them, so each is read once."""
-    known = _targets if dst else _sources
-    found = known.get(text)
-    if found is None:
-        if len(known) >= OPERANDS:
-            known.clear()
-        found = known[text] = Operand(text, dst)
-    return found
-
-
-@lru_cache(maxsize=1 << 12)
-def restricted(text: str, dst: bool = False, limit: int = 128) -> int:
-    """Eight bits; of a constant of eight bits the topmost is left to the instruction."""
-    kind = kind_of(text)
-    if kind == "none":
-        return 0x20 if dst else 0
-    if kind == "const":
-        if dst:
-            raise MachineError(f"{text}: a constant cannot be written")
-        value = number(text, limit)
+        value = bits & 0xFF
+        if value >= limit:
+            raise MachineError(f"{source.text} is out of range, the limit is {limit - 1:#x}")
         return 0x20 | value & 0x1F | (value & 0x60) << 1
     if kind == "xfer":
-        index = number(text[6:], 64)
-        return 0x80 | index & 31 | (index & 32) << 1
+        return bits & 0xFF
     if kind == "lm":
-        match = LOCAL.match(text)
-        if not match or match[3] or int(match[2] or 0) > 7:
-            raise MachineError(f"{text!r}: here local memory is *l$indexN[0..7] without ++ or --")
-        return 0x50 | (int(match[1]) & 1) << 3 | int(match[2] or 0)
-    if kind == "next" or text.startswith("@"):
-        raise MachineError(f"{text} does not fit an operand of eight bits")
-    return number(text[5:], 32)
+        if bits & 0x1F > 7:
+            raise MachineError(f"{source.text!r}: here local memory is *l$indexN[0..7] without ++ or --")
+        return 0x50 | (bits >> 5 & 1) << 3 | bits & 7
+    if kind == "next" or bits & 0x80:
+        raise MachineError(f"{source.text} does not fit an operand of eight bits")
+    return bits
 
 
-def place(left: str, right: str, may_swap: bool = True) -> tuple[str, str, int]:
-    """(operand of field A, operand of field B, swap bit)."""
-    kinds = kind_of(left), kind_of(right)
-    if kinds[0] == kinds[1] != "none":
-        raise MachineError(f"{left} and {right} are of the same kind: one instruction reads one of each")
-    if kinds[0] != "B" and kinds[1] != "A":
-        return left, right, 0
-    if not may_swap:
-        raise MachineError(f"{left} and {right} are in each other's place and this instruction cannot swap them")
-    return right, left, 1
+def place(left: Operand, right: Operand) -> tuple[Operand, Operand, bool]:
+    """(operand of field A, operand of field B, are they swapped)."""
+    if left.kind == right.kind != "none":
+        raise MachineError(f"{left.text} and {right.text} are of the same kind: one instruction reads one of each")
+    if left.kind == "B" or right.kind == "A":
+        return right, left, True
+    return left, right, False
+
+
+def place_as_given(left: Operand, right: Operand) -> None:
+    """The same for an instruction that cannot swap."""
+    if place(left, right)[2]:
+        raise MachineError(f"{left.text} and {right.text} are in each other's place and this instruction cannot swap them")
 
 
 def shift_fields(text: str) -> dict[str, int]:
@@ -180,8 +181,8 @@ def shift_fields(text: str) -> dict[str, int]:
     return {"sc": sc, "shift": 32 - value if sc == nfp.LEFT else value}
 
 
-def _i8(*operands: str) -> int:
-    return int(any(kind_of(text) == "const" and number(text, 256) > 127 for text in operands))
+def _i8(*operands: Operand) -> int:
+    return int(any(source.kind == "const" and source.bits & 0x80 for source in operands))
 
 
 def alu(dst: str, left: str, op: str, right: str, both_banks: bool = False) -> int:
@@ -193,64 +194,75 @@ def alu(dst: str, left: str, op: str, right: str, both_banks: bool = False) -> i
     code = ALU_CODE.get(op, -1)
     if code < 0:
         raise MachineError(f"{op!r} is no ALU operation")
-    a, b, swap = place(left, right)
-    first, second, target = operand(a), operand(b), operand(dst, True)
-    word = ALU.match | ALU_OP.put(code) | ALU_DST.put(target.bits) | ALU_A.put(first.bits) | ALU_B.put(second.bits)
+    target = destination(dst)
+    first, second, swap = place(operand(left), operand(right))
+    word = ALU.match | code << ALU_OP | target.bits << ALU_DST | first.bits << ALU_A | second.bits << ALU_B
+    word |= (first.high | second.high) << SRC_HIGH | target.high << DST_HIGH
     if swap:
-        word |= ALU_SWAP.put(1)
-    if both_banks:
-        word |= ALU_BOTH.put(1)
+        word |= ALU_SWAP
     if target.kind == "B":
-        word |= ALU_DST_B.put(1)
-    if target.kind == "lm":
-        word |= ALU_DST_LM.put(pointer_high(dst))
-    if first.kind == "lm" or second.kind == "lm":
-        word |= ALU_SRC_LM.put(pointer_high(left, right))
-    return word
+        word |= ALU_DST_B
+    return word | BOTH_BANKS if both_banks else word
 
 
-def _alu(dst: str, left: str, op: str, right: str, extra: dict[str, int]) -> int:
-    word = alu(dst, left, op, right)
+def immed(
+    dst: str, value: int, shift: int = 0, inverted: bool = False, width: int = 0, both_banks: bool = False
+) -> int:
+    """`immed[dst, value, <<shift]` without text: 16 bits or their complement; of `width` 1 a byte, of 2 a half-word.
+
+    >>> immed("gprA_0", 0x12, shift=8) == assemble("immed[gprA_0, 0x12, <<8]")
+    True
+    """
+    target = destination(dst)
+    here, other = (IMMED_B, IMMED_A) if target.kind == "B" else (IMMED_A, IMMED_B)
+    word = IMMED.match | target.bits << here | (CONSTANT | value & 0xFF) << other | (value >> 8) << IMMED_HIGH
+    word |= width << IMMED_WIDTH | (shift >> 3) << IMMED_SHIFT | target.high << SRC_HIGH | target.high << DST_HIGH
+    if inverted:
+        word |= IMMED_INVERTED
+    return word | BOTH_BANKS if both_banks else word
+
+
+def _with(word: int, format: nfp.Format, extra: dict[str, int]) -> int:
+    """The word with modifiers."""
     for name, value in extra.items():
-        word |= ALU.fields[name].put(value)
+        word |= format.fields[name].put(value)
     return word
 
 
 def _alu_shf(dst: str, left: str, op: str, right: str, shift: dict[str, int], extra: dict[str, int]) -> int:
     if op not in nfp.SHIFT_OPS:
         raise MachineError(f"{op!r} is no operation of alu_shf")
-    a, b, swap = place(left, right)
+    target = destination(dst)
+    a, b, swap = place(operand(left), operand(right))
     return nfp.FORMAT["alu_shf"].pack(
-        a=restricted(a, limit=256), b=restricted(b, limit=256), dst=restricted(dst, True), sw=swap,
-        op=nfp.SHIFT_OPS.index(op), i8=_i8(a, b), dst_ab=int(kind_of(dst) == "B"), src_lm=pointer_high(a, b),
-        dst_lm=pointer_high(dst), **shift, **extra,
+        a=restricted(a, 256), b=restricted(b, 256), dst=restricted(target), sw=int(swap),
+        op=nfp.SHIFT_OPS.index(op), i8=_i8(a, b), dst_ab=int(target.kind == "B"), src_lm=a.high | b.high,
+        dst_lm=target.high, **shift, **extra,
     )  # fmt: skip
 
 
 def _immed(name: str, dst: str, value_text: str, shift: str, extra: dict[str, int]) -> int:
-    value, inverted, width, position = number(value_text, 1 << 32), 0, 0, len(shift) and int(shift[2:]) // 8
+    value, inverted, width = number(value_text, 1 << 32), False, 0
+    moved = int(shift[2:]) if shift else 0
     if name != "immed":
-        width, position = (1, int(name[-1])) if name[-2] == "b" else (2, 2 * int(name[-1]))
+        width, moved = (1, 8 * int(name[-1])) if name[-2] == "b" else (2, 16 * int(name[-1]))
         if value >> (8 if width == 1 else 16):
             raise MachineError(f"{value_text} does not fit {name}")
     elif value > 0xFFFF:
-        value, inverted = value ^ 0xFFFFFFFF, 1
+        value, inverted = value ^ 0xFFFFFFFF, True
         if value > 0xFFFF:
             raise MachineError(f"{value_text} is not a 16-bit constant or the complement of one")
-    operands = {"a": unrestricted(dst, True), "b": 0x300 | value & 0xFF}
-    if kind_of(dst) == "B":
-        operands = {"a": operands["b"], "b": operands["a"]}
-    high = pointer_high(dst)
-    return nfp.FORMAT["immed"].pack(
-        hi=value >> 8, width=width, inv=inverted, shift=position, src_lm=high, dst_lm=high, **operands, **extra
-    )
+    if not 0 <= moved < 32:
+        raise MachineError(f"{name}: a constant cannot be moved by {moved} bits")
+    return _with(immed(dst, value, moved, inverted, width), IMMED, extra)
 
 
 def _ld_field(name: str, dst: str, mask: str, src: str, shift: dict[str, int], extra: dict[str, int]) -> int:
-    a, b, swap = place(dst, src)
+    target, source = operand(dst), operand(src)
+    a, b, swap = place(target, source)
     return nfp.FORMAT["ld_field"].pack(
-        a=restricted(a, limit=256), b=restricted(b, limit=256), sw=swap, i8=_i8(src), mask=int(mask, 2),
-        zero=int(name.endswith("w_clr")), src_lm=pointer_high(dst, src), dst_lm=pointer_high(dst), **shift, **extra,
+        a=restricted(a, 256), b=restricted(b, 256), sw=int(swap), i8=_i8(source), mask=int(mask, 2),
+        zero=int(name.endswith("w_clr")), src_lm=a.high | b.high, dst_lm=target.high, **shift, **extra,
     )  # fmt: skip
 
 
@@ -264,38 +276,38 @@ def _mem(operands: list[str], extra: dict[str, int]) -> int:
     if operands[0] not in COMMAND_CODE:
         raise MachineError(f"{operands[0]!r} is no memory command")
     action, token, _ = COMMAND_CODE[operands[0]]
-    left, right, mode = operands[2], operands[-2], 4
     if len(operands) == 4:  # an immediate address of 16 bits takes both fields
         address = number(operands[2], 1 << 16)
         fields = {"a": address & 0xFF, "b": address >> 8, "mode": 5}
         return nfp.FORMAT["cmd"].pack(**fields, **_command(operands, action, token), **extra)
+    left, right, mode = operand(operands[2]), operand(operands[-2]), 4
     if "<<8" in operands:
-        mode = 1 if kind_of(left) == "B" or kind_of(right) == "A" else 0
+        mode = 1 if left.kind == "B" or right.kind == "A" else 0
         left, right = (right, left) if mode else (left, right)
-    a, b, _ = place(left, right, may_swap=False)
-    if pointer_high(a, b):
-        raise MachineError(f"{a}, {b}: commands take local-memory pointers 0 and 1 only")
-    return nfp.FORMAT["cmd"].pack(a=restricted(a), b=restricted(b), mode=mode, **_command(operands, action, token), **extra)
+    place_as_given(left, right)
+    if left.high or right.high:
+        raise MachineError(f"{left.text}, {right.text}: commands take local-memory pointers 0 and 1 only")
+    return nfp.FORMAT["cmd"].pack(
+        a=restricted(left), b=restricted(right), mode=mode, **_command(operands, action, token), **extra
+    )
 
 
 def _branch(name: str, operands: list[str], defer: int) -> int:
-    if name in ("rtn", "jump"):
+    source = operand(operands[0]) if name in TESTING or name in RETURNING else NOWHERE
+    in_b = source.kind == "B"
+    if name in RETURNING:
         offset = number(operands[1], 1 << 17) if name == "jump" else 0
-        fields = {"a": unrestricted(operands[0]), "b": 0x300 | offset & 0xFF}
-        if kind_of(operands[0]) == "B":
-            fields = {"a": fields["b"], "b": fields["a"]}
-        return nfp.FORMAT["br_alu"].pack(hi=offset >> 8, defer=defer, **fields)
+        pair = (source.bits, CONSTANT | offset & 0xFF)
+        return nfp.FORMAT["br_alu"].pack(a=pair[in_b], b=pair[not in_b], hi=offset >> 8, defer=defer)
     target = number(operands[-1], nfp.CODE_STORE)
-    if name in ("br_bset", "br_bclr"):
-        pair = (operands[0], str(number(operands[1], 32) + 1))
-        a, b = pair if kind_of(pair[0]) != "B" else pair[::-1]
-        fields = {"a": restricted(a), "b": restricted(b), "set": int(name == "br_bset")}
-        return nfp.FORMAT["br_bit"].pack(addr=target, defer=defer, src_lm=pointer_high(a, b), **fields)
-    if name in ("br=byte", "br!=byte"):
-        pair = (operands[0], operands[2])
-        a, b = pair if kind_of(pair[0]) != "B" else pair[::-1]
-        fields = {"a": restricted(a, limit=256), "b": restricted(b, limit=256), "eq": int(name == "br=byte")}
-        fields |= {"byte": number(operands[1], 4), "i8": _i8(operands[2]), "src_lm": pointer_high(a, b)}
+    if name in TESTING:
+        byte = name in ("br=byte", "br!=byte")
+        wanted = operand(operands[2]) if byte else operand(str(number(operands[1], 32) + 1))
+        pair = (restricted(source, 256), restricted(wanted, 256))
+        fields = {"a": pair[in_b], "b": pair[not in_b], "src_lm": source.high | wanted.high}
+        if not byte:
+            return nfp.FORMAT["br_bit"].pack(addr=target, defer=defer, set=int(name == "br_bset"), **fields)
+        fields |= {"byte": number(operands[1], 4), "i8": _i8(wanted), "eq": int(name == "br=byte")}
         return nfp.FORMAT["br_byte"].pack(addr=target, defer=defer, **fields)
     css = number(operands[0], 16) if len(operands) > 1 else 2
     pip = int(len(operands) == 1 and name != "br")
@@ -306,11 +318,11 @@ def _mul_step(operands: list[str], step: str, extra: dict[str, int]) -> int:
     kind, _, name = step.partition("_")
     fields = {"type": nfp.MUL_TYPES.index(kind), "step": nfp.MUL_STEPS.index(name) if name else 0}
     if fields["step"] >= 4:
-        dst = "--" if operands[0] == "0x0" else operands[0]
-        fields |= {"a": unrestricted(dst, True), "b": 0, "dst_ab": int(kind_of(dst) == "B")}
-        return nfp.FORMAT["mul_step"].pack(dst_lm=pointer_high(dst), **fields, **extra)
-    a, b, swap = place(operands[0], operands[1])
-    fields |= {"a": unrestricted(a), "b": unrestricted(b), "sw": swap, "src_lm": pointer_high(a, b)}
+        target = destination("--" if operands[0] == "0x0" else operands[0])
+        fields |= {"a": target.bits, "b": 0, "dst_ab": int(target.kind == "B")}
+        return nfp.FORMAT["mul_step"].pack(dst_lm=target.high, **fields, **extra)
+    a, b, swap = place(operand(operands[0]), operand(operands[1]))
+    fields |= {"a": a.bits, "b": b.bits, "sw": int(swap), "src_lm": a.high | b.high}
     return nfp.FORMAT["mul_step"].pack(**fields, **extra)
 
 
@@ -326,18 +338,18 @@ def _csr(name: str, operands: list[str]) -> int:
     csr = (CSR_CODE.get(operands[0]) or number(operands[0], 0x2000)) // 4
     if name == "local_csr_rd":
         return nfp.FORMAT["local_csr"].pack(csr=csr)
-    value = unrestricted(operands[1])
-    constant = value if kind_of(operands[1]) == "const" else 0x300
-    a, b = (constant, value) if kind_of(operands[1]) == "B" else (value, constant)
-    return nfp.FORMAT["local_csr"].pack(csr=csr, write=1, a=a, b=b, src_lm=pointer_high(operands[1]))
+    value = operand(operands[1])
+    pair = (value.bits, value.bits if value.kind == "const" else CONSTANT)
+    in_b = value.kind == "B"
+    return nfp.FORMAT["local_csr"].pack(csr=csr, write=1, a=pair[in_b], b=pair[not in_b], src_lm=value.high)
 
 
 def _arithmetic(name: str, ops: list[str], extra: dict[str, int]) -> int:
     """alu, the counting operations and everything that shifts."""
     if name == "alu":
-        return _alu(ops[0], ops[1], ops[2], ops[3], extra)
+        return _with(alu(ops[0], ops[1], ops[2], ops[3]), ALU, extra)
     if name in nfp.COUNTING:
-        return _alu(ops[0], "--", name, ops[1], extra)
+        return _with(alu(ops[0], "--", name, ops[1]), ALU, extra)
     if name == "alu_shf":
         return _alu_shf(ops[0], ops[1], ops[2], ops[3], shift_fields(ops[4]), extra)
     if name == "dbl_shf":
@@ -363,7 +375,9 @@ ARITHMETIC: Final = nfp.COUNTING | {
     "byte_align_be",
     "byte_align_le",
 }
-BRANCHES: Final = {"rtn", "jump", "br_bset", "br_bclr", "br=byte", "br!=byte"} | set(CONDITION_CODE)
+RETURNING: Final = ("rtn", "jump")
+TESTING: Final = ("br_bset", "br_bclr", "br=byte", "br!=byte")
+BRANCHES: Final = {*RETURNING, *TESTING, *CONDITION_CODE}
 
 
 def assemble(text: str) -> int:

@@ -133,53 +133,60 @@ class Chains:
     >>> chains = Chains(Graph(steps_of(insns, [Note() for _ in insns])))
     >>> chains.definitions_of[3, 1], chains.uses_of[0, 1]
     ([0, 2], [3])
+
+    Definitions have numbers, register by register, and those of a register in the order of the list, its callers' first:
+    `first` number by register, `site` and `register` by number.  A set of definitions of one register is an int with a
+    bit for each.
     """
 
-    __slots__ = ("graph", "facts", "_definitions_of", "_uses_of", "_sites", "_base", "rounds")
+    __slots__ = ("graph", "places", "first", "site", "register", "rounds", "_facts", "_facts_at", "_all",
+                 "_definitions_of", "_uses_of")  # fmt: skip
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        places = max([REGISTERS - 1, *[r for named in (*graph.read, *graph.written) for r in named]]) + 1
+        self.places = max([REGISTERS - 1, *[r for named in (*graph.read, *graph.written) for r in named]]) + 1
         callers = [ENTRY - function for function in range(len(graph.starts))]
-        self._sites = [callers[:] if r < REGISTERS else [] for r in range(places)]  # by register: where it is defined
+        sites = [callers[:] if r < REGISTERS else [] for r in range(self.places)]
         for at, written in enumerate(graph.written):
             for r in written:
-                self._sites[r].append(at)
-        self._base: list[int] = []                  # by register: the bit of its first definition; the others follow
-        total = 0
-        for sites in self._sites:
-            self._base.append(total)
-            total += len(sites)
-        self.facts: list[list[int]] = []            # for each register read the definitions that reach it, as bits
+                sites[r].append(at)
+        self.first: list[int] = []
+        self.site: list[int] = []
+        self.register: list[int] = []
+        for r, found in enumerate(sites):
+            self.first.append(len(self.site))
+            self.site += found
+            self.register += [r] * len(found)
+        self._all = [(1 << len(found)) - 1 for found in sites]
+        self._facts: list[int] = []                 # for each register read the definitions that reach it, as bits,
+        self._facts_at: list[int] = []              # from here on for an instruction
         self._definitions_of: dict[Place, list[int]] = {}
         self._uses_of: dict[Place, list[int]] = {}
         self.rounds = 0
         self._link(self._entering())
 
-    def _all(self, register: int) -> int:
-        """The bits of all definitions of a register, moved to the bottom."""
-        return (1 << len(self._sites[register])) - 1
-
     def _entered(self) -> list[int]:
         """How many definitions of each register the callers make; those of the list follow in its order."""
-        return [len(self.graph.starts) if r < REGISTERS else 0 for r in range(len(self._sites))]
+        return [len(self.graph.starts) if r < REGISTERS else 0 for r in range(self.places)]
 
     def _effects(self) -> list[tuple[int, int]]:
-        """For each block the definitions that it makes and lets out, and those that it ends."""
+        """For each block the definitions that it makes and lets out, and those of others that it lets through."""
         graph = self.graph
+        everything = (1 << len(self.site)) - 1
+        others = [everything ^ self._all[r] << first for r, first in enumerate(self.first)]
         passed = self._entered()
         effects: list[tuple[int, int]] = []
         for start, end in graph.blocks:
-            last: dict[int, int] = {}
+            written: set[int] = set()
             for at in range(start, end):
                 for r in graph.written[at]:
-                    last[r] = passed[r]
                     passed[r] += 1
-            made = ended = 0
-            for r, number in last.items():
-                made |= 1 << self._base[r] + number
-                ended |= self._all(r) << self._base[r]
-            effects.append((made, ended))
+                    written.add(r)
+            made, through = 0, everything
+            for r in written:
+                made |= 1 << self.first[r] + passed[r] - 1
+                through &= others[r]
+            effects.append((made, through))
         return effects
 
     def _entering(self) -> list[int]:
@@ -190,18 +197,19 @@ class Chains:
         functions = {start: function for function, start in enumerate(graph.starts)}
         for block, (start, _) in enumerate(graph.blocks):
             if start in functions:
-                before[block] = sum(1 << self._base[r] + functions[start] for r in range(REGISTERS))
+                before[block] = sum(1 << self.first[r] + functions[start] for r in range(REGISTERS))
         waiting = deque(range(len(graph.blocks)))
         queued = [True] * len(graph.blocks)
         while waiting:
             self.rounds += 1
             block = waiting.popleft()
             queued[block] = False
-            made, ended = effects[block]
-            fact = before[block] & ~ended | made
+            made, through = effects[block]
+            fact = before[block] & through | made
             for successor in graph.successors[block]:
-                if fact & ~before[successor]:
-                    before[successor] |= fact
+                joined = before[successor] | fact
+                if joined != before[successor]:
+                    before[successor] = joined
                     if not queued[successor]:
                         queued[successor] = True
                         waiting.append(successor)
@@ -210,30 +218,31 @@ class Chains:
     def _link(self, before: list[int]) -> None:
         passed = self._entered()
         for block, (start, end) in enumerate(self.graph.blocks):
-            here = [UNKNOWN] * len(self._sites)     # by register: its definitions, as bits
+            here = [UNKNOWN] * self.places     # by register: its definitions, as bits
             for at in range(start, end):
-                facts: list[int] = []
+                self._facts_at.append(len(self._facts))
                 for r in self.graph.read[at]:
                     if here[r] == UNKNOWN:
-                        here[r] = before[block] >> self._base[r] & self._all(r)
-                    facts.append(here[r])
-                self.facts.append(facts)
+                        here[r] = before[block] >> self.first[r] & self._all[r]
+                    self._facts.append(here[r])
                 for r in self.graph.written[at]:
                     here[r] = 1 << passed[r]
                     passed[r] += 1
 
     def reaching(self, at: int, register: int) -> int:
         """The definitions that reach a use, as bits; none where the register is not read."""
-        read = self.graph.read[at]
-        return self.facts[at][read.index(register)] if register in read else 0
+        for number, r in enumerate(self.graph.read[at]):
+            if r == register:
+                return self._facts[self._facts_at[at] + number]
+        return 0
 
-    def named(self, register: int, fact: int) -> list[int]:
-        """The places of the definitions of a register whose bits are set."""
-        sites = self._sites[register]
+    def numbered(self, register: int, fact: int) -> list[int]:
+        """The numbers of the definitions of a register whose bits are set."""
+        first = self.first[register] - 1
         found: list[int] = []
         while fact:
             low = fact & -fact
-            found.append(sites[low.bit_length() - 1])
+            found.append(first + low.bit_length())
             fact ^= low
         return found
 
@@ -248,8 +257,8 @@ class Chains:
         """The chains from uses to definitions."""
         if not self._definitions_of:
             for at, read in enumerate(self.graph.read):
-                for r, fact in zip(read, self.facts[at]):
-                    self._definitions_of[at, r] = self.named(r, fact)
+                for r in read:
+                    self._definitions_of[at, r] = [self.site[d] for d in self.numbered(r, self.reaching(at, r))]
         return self._definitions_of
 
     @property

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from bpfbench.isa import ops
-from bpfbench.nfp.defuse import ENTRY, Chains, Graph, Place, reads, writes
+from bpfbench.nfp.defuse import ENTRY, UNKNOWN, Chains, Graph, Place, writes
 from bpfbench.nfp.notes import Step
 
 NEVER: Final = 0
@@ -128,21 +128,22 @@ def comparisons(steps: list[Step], driver: bool) -> None:
 class Width:
     """The answer for one list.
 
-    `needed`  definitions (index, register) whose upper half is read     `seeds`  uses (index, register) of kind ALWAYS
-    `because` for each of `needed` the use that asked for it first       `dead`   the other definitions of the list
+    `asked_by` for each definition, by its number, the use that asked for its upper half first, else UNKNOWN
+    `because`  the same from (index, register) to (index, register)      `needed`  the definitions that it has
+    `seeds`    uses (index, register) of kind ALWAYS                     `dead`    the other definitions of the list
     """
 
-    __slots__ = ("chains", "steps", "needed", "because", "seeds", "_known", "_work", "_calls", "_exits")
+    __slots__ = ("chains", "steps", "asked_by", "seeds", "_because", "_known", "_work", "_calls", "_exits")
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
         graph = Graph(steps)
         self.chains = Chains(graph)
-        self.needed: set[Place] = set()
-        self.because: dict[Place, Place] = {}
+        self.asked_by = [UNKNOWN] * len(self.chains.site)
+        self._because: dict[Place, Place] = {}
         self.seeds: list[Place] = []
-        self._known: dict[int, int] = {}            # register -> its needed definitions, as bits
-        self._work: list[Place] = []
+        self._known = [0] * self.chains.places       # by register: its needed definitions, as bits
+        self._work: list[int] = []
         self._calls: dict[int, list[int]] = {}
         self._exits: dict[int, list[int]] = {}
         for at, s in enumerate(steps):
@@ -160,8 +161,9 @@ class Width:
 
     def _propagate(self) -> None:
         for at, read in enumerate(self.chains.graph.read):
+            s = self.steps[at]
             for register in read:
-                if demand(self.steps[at], register) == ALWAYS:
+                if demand(s, register) == ALWAYS:
                     self.seeds.append((at, register))
                     self._need(at, register)
         while self._work:
@@ -169,19 +171,16 @@ class Width:
 
     def _need(self, at: int, register: int) -> None:
         """The use of a register at an index needs all 64 bits: so do the definitions that reach it."""
-        known = self._known.get(register, 0)
-        fresh = self.chains.reaching(at, register) & ~known
+        fresh = self.chains.reaching(at, register) & ~self._known[register]
         if fresh:
-            self._known[register] = known | fresh
-            for definition in self.chains.named(register, fresh):
-                place = (definition, register)
-                self.needed.add(place)
-                self.because[place] = (at, register)
-                self._work.append(place)
+            self._known[register] |= fresh
+            for definition in self.chains.numbered(register, fresh):
+                self.asked_by[definition] = at
+                self._work.append(definition)
 
-    def _backwards(self, place: Place) -> None:
+    def _backwards(self, definition: int) -> None:
         """Ask for the operands of a definition whose upper half is needed."""
-        at, register = place
+        at, register = self.chains.site[definition], self.chains.register[definition]
         if at <= ENTRY:
             for call in self._calls.get(ENTRY - at, ()):
                 self._need(call, register)
@@ -191,7 +190,7 @@ class Width:
             for leave in self._exits.get(self._callee(at), ()):
                 self._need(leave, 0)
         elif s.insn.kind in (ops.ALU64, ops.LDX, ops.STX):
-            for operand in reads(s):
+            for operand in self.chains.graph.read[at]:
                 if demand(s, operand) == RESULT:
                     self._need(at, operand)
 
@@ -216,8 +215,21 @@ class Width:
         return all(settled(at) for at in self.chains.uses_of[place])
 
     @property
+    def because(self) -> dict[Place, Place]:
+        if not self._because:
+            for at, register, use in zip(self.chains.site, self.chains.register, self.asked_by):
+                if use != UNKNOWN:
+                    self._because[at, register] = (use, register)
+        return self._because
+
+    @property
+    def needed(self) -> set[Place]:
+        return set(self.because)
+
+    @property
     def dead(self) -> list[Place]:
-        return [place for place in self.chains.definitions if place[0] >= 0 and place not in self.needed]
+        needed = self.because
+        return [place for place in self.chains.definitions if place[0] >= 0 and place not in needed]
 
     def why(self, pc: int, register: int) -> list[int]:
         """The chain of pcs from a definition to the seed that needs its upper half; empty when it is dead."""
@@ -239,7 +251,7 @@ class Width:
             return ENTRY - self._callee(at), register
         if s.insn.kind == ops.EXIT:
             function = self.chains.graph.function_of[at]
-            return next((call, 0) for call in self._calls[function] if (call, 0) in self.needed)
+            return next((call, 0) for call in self._calls[function] if (call, 0) in self.because)
         return at, writes(s)[0]
 
 
@@ -248,9 +260,10 @@ def propagate(steps: list[Step], driver: bool) -> None:
     if driver:
         return
     width = Width(steps)
-    written = width.chains.graph.written
-    wide = {at for at, register in width.needed
-            if 0 <= at < len(written) and written[at] and written[at][0] == register}  # fmt: skip
+    chains, wide = width.chains, [False] * len(steps)
+    for at, register, use in zip(chains.site, chains.register, width.asked_by):
+        if use != UNKNOWN and at >= 0 and chains.graph.written[at][0] == register:
+            wide[at] = True
     for at, s in enumerate(steps):
-        if written[at]:
-            s.wide = s.wide and at in wide
+        if chains.graph.written[at]:
+            s.wide = s.wide and wide[at]

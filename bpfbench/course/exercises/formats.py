@@ -19,7 +19,7 @@ from bpfbench.isa.codec import decode
 from bpfbench.isa.text import format_insn
 from bpfbench.jit import nfp_emit
 from bpfbench.jit.compile import compile_program
-from bpfbench.machine import nfp, nfp_assembler
+from bpfbench.machine.nfp_assembler import Operand, operand, place
 
 # A slot of eight bytes -----------------------------------------------------------------------------------------------
 
@@ -89,6 +89,8 @@ def draw_wire(case: Any, wanted: Plain, got: Plain) -> str:
 
 
 REFUSED: Final = "refused"
+ASKED: Final = ("A", "B", "xfer", "const", "none")     # local memory has fields of its own
+TEN_BITS: Final = 1 << 10
 
 
 def _operands(answer: Any, left: str, right: str) -> list[int] | None:
@@ -101,32 +103,16 @@ def _operands(answer: Any, left: str, right: str) -> list[int] | None:
     return row
 
 
-def _alu_step(answer: Any) -> Any:
-    def step(dst: str, left: str, op: str, right: str, extra: dict[str, int]) -> int:
-        given = ["--" if nfp_assembler.kind_of(text) == "lm" else text for text in (left, right)]
-        row = _operands(answer, *given)
-        if row is None:
-            raise MachineError(f"{left} and {right} cannot be read by one instruction")
-        for number, text in enumerate((left, right)):
-            if given[number] != text and row[2] in (0, 1):     # local memory has fields of its own
-                row[number ^ row[2]] = nfp_assembler.unrestricted(text)
-        return nfp.FORMAT["alu"].pack(
-            a=row[0], b=row[1], dst=nfp_assembler.unrestricted(dst, True), sw=row[2], op=nfp_assembler.ALU_CODE[op],
-            dst_ab=int(nfp_assembler.kind_of(dst) == "B"), src_lm=nfp_assembler.pointer_high(left, right),
-            dst_lm=nfp_assembler.pointer_high(dst), **extra)  # fmt: skip
-
-    return step
-
-
 def _place_step(answer: Any) -> Any:
-    """For formats with other fields: only whether the operands change places."""
+    """The engine's operands with the bits that the answer gives them; those it is not asked about keep their own."""
 
-    def step(left: str, right: str, may_swap: bool = True) -> tuple[str, str, int]:
-        plain = [text if nfp_assembler.kind_of(text) in ("A", "B", "xfer", "const") else "--" for text in (left, right)]
-        row = _operands(answer, *plain)
-        if row is None or row[2] and not may_swap:
-            raise MachineError(f"{left} and {right} cannot be read by this instruction")
-        return (right, left, 1) if row[2] else (left, right, 0)
+    def step(left: Operand, right: Operand) -> tuple[Operand, Operand, bool]:
+        row = _operands(answer, *(source.text if source.kind in ASKED else "--" for source in (left, right)))
+        if row is None or row[2] not in (0, 1) or not all(0 <= bits < TEN_BITS for bits in row[:2]):
+            raise MachineError(f"{left.text} and {right.text} cannot be read by one instruction")
+        first, second = [source if source.kind not in ASKED else Operand(source.text, source.kind, bits)
+                         for source, bits in zip((right, left) if row[2] else (left, right), row)]  # fmt: skip
+        return first, second, bool(row[2])
 
     return step
 
@@ -136,20 +122,19 @@ def _operands_attempt(answer: Any, case: Any) -> Plain:
         raise Failed(f"the answer must be a function, not {type(answer).__name__}")
     if "program" not in case:
         return _operands(answer, case["left"], case["right"]) or REFUSED
-    nfp_emit.encode.cache_clear()
+    nfp_emit.forget()
     try:
-        with plugged("bpfbench.machine.nfp_assembler.place", _place_step(answer)):
-            return inside("bpfbench.machine.nfp_assembler._alu", _alu_step(answer), lambda: firmware(case["program"]))
+        return inside("bpfbench.machine.nfp_assembler.place", _place_step(answer), lambda: firmware(case["program"]))
     finally:
-        nfp_emit.encode.cache_clear()
+        nfp_emit.forget()
 
 
 def _engine_operands(left: str, right: str) -> list[int] | None:
     try:
-        a, b, swap = nfp_assembler.place(left, right)
+        a, b, swap = place(operand(left), operand(right))
     except MachineError:
         return None
-    return [nfp_assembler.unrestricted(a), nfp_assembler.unrestricted(b), swap]
+    return [a.bits, b.bits, int(swap)]
 
 
 def _operands_expected(case: Any) -> Plain:
