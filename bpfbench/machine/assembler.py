@@ -2,9 +2,9 @@
 
 Code generators run over a program several times until branch distances settle, so the buffer has two modes: a *dry*
 one that only counts bytes, and a *final* one that keeps each instruction with its row and operands, which is what the
-listing, the round-trip tests and the unwinder read.  It keeps them as columns; an object for each is made for who asks.
+listing, the round-trip tests and the unwinder read.  Those that are alike are one object; their places are for who asks.
 
-    emit(row, a, b, c)  ->  here += length;   final mode:  rows += row, operands += (a, b, c), raws += bytes
+    emit(row, a, b, c)  ->  here += length;   final mode:  insns += Encoded(row, (a, b, c), bytes)
     placed(start)       ->  [Placed(addr, row, operands, raw), ...]
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import final
 
-from bpfbench.machine.pattern import Encoding
+from bpfbench.machine.pattern import Encoded, Encoding
 
 
 @final
@@ -35,41 +35,35 @@ class Placed:
 class Assembler:
     """`here` is the address of the next instruction, in bytes from the start of the buffer."""
 
-    __slots__ = ("here", "dry", "rows", "operands", "raws")
+    __slots__ = ("here", "dry", "insns")
 
     def __init__(self) -> None:
         self.here = 0
         self.dry = False
-        self.rows: list[Encoding] = []
-        self.operands: list[tuple[int, ...]] = []
-        self.raws: list[bytes] = []
+        self.insns: list[Encoded] = []
 
     def restart(self, dry: bool) -> None:
         """Empty the buffer for another pass."""
         self.here = 0
         self.dry = dry
-        self.rows = []
-        self.operands = []
-        self.raws = []
+        self.insns = []
 
     def emit(self, row: Encoding, operands: tuple[int, ...]) -> None:
         """Append one instruction."""
         if self.dry:
-            self.here += row.size or len(row.encoded(operands))
+            self.here += row.size or len(row.encoded(operands).raw)
             return
-        raw = row.encoded(operands)
-        self.here += len(raw)
-        self.rows.append(row)
-        self.operands.append(operands)
-        self.raws.append(raw)
+        insn = row.encoded(operands)
+        self.here += len(insn.raw)
+        self.insns.append(insn)
 
     def placed(self, start: int = 0) -> list[Placed]:
         """What was emitted, each instruction with its address in an image where this buffer begins at `start`."""
         out: list[Placed] = []
-        for row, operands, raw in zip(self.rows, self.operands, self.raws):
-            out.append(Placed(start, row, operands, raw))
-            start += len(raw)
+        for insn in self.insns:
+            out.append(Placed(start, insn.row, insn.operands, insn.raw))
+            start += len(insn.raw)
         return out
 
     def bytes(self) -> bytes:
-        return b"".join(self.raws)
+        return b"".join([insn.raw for insn in self.insns])

@@ -30,6 +30,18 @@ from bpfbench.errors import MachineError
 Kind = list[str] | Callable[[int, int], str]
 
 
+@final
+class Encoded:
+    """An instruction without a place: the row, its operands, its bytes.  All that are alike share one."""
+
+    __slots__ = ("row", "operands", "raw")
+
+    def __init__(self, row: Encoding, operands: tuple[int, ...], raw: bytes) -> None:
+        self.row = row
+        self.operands = operands
+        self.raw = raw
+
+
 #: Encodings that a form remembers, so that passes over a large program encode each distinct instruction once.
 CACHED: Final = 1 << 16
 
@@ -49,7 +61,7 @@ class Encoding:
         self.names: list[str] = []
         self.kinds: list[str] = []
         self.pieces_of_text: list[str] = []
-        self.cache: dict[tuple[int, ...], bytes] = {}
+        self.cache: dict[tuple[int, ...], Encoded] = {}
         parts = syntax.split("{")
         self.pieces_of_text.append(parts[0])
         for part in parts[1:]:
@@ -79,15 +91,14 @@ class Encoding:
         """Smallest value, largest value and step of operand `index`."""
         raise NotImplementedError
 
-    def encoded(self, operands: tuple[int, ...]) -> bytes:
+    def encoded(self, operands: tuple[int, ...]) -> Encoded:
         """`encode` with a memory: code generators emit the same few instructions again and again."""
-        raw = self.cache.get(operands)
-        if raw is None:
+        found = self.cache.get(operands)
+        if found is None:
             if len(self.cache) > CACHED:
                 self.cache.clear()
-            raw = self.encode(operands)
-            self.cache[operands] = raw
-        return raw
+            found = self.cache[operands] = Encoded(self, operands, self.encode(operands))
+        return found
 
     def text(self, operands: Sequence[int], kinds: dict[str, Kind], addr: int = 0) -> str:
         """Assembly text; `addr` is where the instruction stands, for pc-relative operands."""
