@@ -33,6 +33,7 @@ from bpfbench.jit.nfp_link import Place
 from bpfbench.jit.partition import Function
 from bpfbench.listing import Listing, Row
 from bpfbench.machine import nfp
+from bpfbench.machine.nfp_assembler import immed
 from bpfbench.machine.nfp_text import disassemble
 from bpfbench.machine.pattern import Machine
 from bpfbench.nfp.notes import Device, Note, Step, steps_of
@@ -148,16 +149,14 @@ class Generator:
 
     def fix_up(self) -> None:
         """Targets of branches between instructions, now that all have their place."""
-        by_pc = {s.pc: s for s in self.steps}
+        merged = {s.pc for s in self.steps if s.merged}
         for word, pc in self.branches:
-            if pc not in by_pc or by_pc[pc].merged:
+            if pc not in self.offsets or pc in merged:
                 raise JitError(f"NFP word {word}: branch to slot {pc}, which was merged into its predecessor")
             self.w.words[word] = set_target(self.w.words[word], self.offsets[pc])
         for word, pc in self.addresses:
             kind = nfp_link.IMMED_REL << nfp_link.TYPE_SHIFT
-            here = Writer()
-            here.emit(f"immed[{TEMP_B}, {self.offsets[pc]:#x}]")
-            self.w.words[word] = kind | here.words[0]
+            self.w.words[word] = kind | immed(TEMP_B, self.offsets[pc])
 
 
 @final
@@ -180,12 +179,27 @@ class NfpCode:
         self.out, self.abort, self.push, self.pop = (
             generator.out_at, generator.abort_at, generator.push_at, generator.pop_at)  # fmt: skip
         self.offsets = generator.offsets
-        self.spans = spans_of(generator)
         self.machine = Machine("nfp", [], {}, 8)
-        self.relocations = relocations_of(self.words)
-        self.functions = regions_of(generator, self.relocations)
+        self._generator = generator
+        self._spans: list[Span] = []
+        self._relocations: list[Relocation] | None = None
+        self.functions = regions_of(generator)
         self.placed: list[object] = []
         self.linkage: object = None
+
+    @property
+    def spans(self) -> list[Span]:
+        """Which words came from which slot; put together for who asks, as the rows are."""
+        if not self._spans:
+            self._spans = spans_of(self._generator)
+        return self._spans
+
+    @property
+    def relocations(self) -> list[Relocation]:
+        """The words that depend on where the image is loaded."""
+        if self._relocations is None:
+            self._relocations = relocations_of(self.words)
+        return self._relocations
 
     @property
     def layout(self) -> Layout:
@@ -260,7 +274,7 @@ def relocations_of(words: list[int]) -> list[Relocation]:
     return found
 
 
-def regions_of(g: Generator, relocations: list[Relocation]) -> list[Region]:
+def regions_of(g: Generator) -> list[Region]:
     starts = [(0, 0)] + [(s.pc, s.function) for s in g.steps if s.function > 0]
     ends = [pc for pc, _ in starts[1:]] + [g.steps[-1].pc + 1]
     regions = []

@@ -33,6 +33,9 @@ RESULT_AND_ARGUMENTS: Final = (0, 1, 2, 3, 4, 5)
 #  helper -> the registers that it reads (the firmware's, or the code that stands for it)
 ARGUMENTS: Final = {1: (1, 2), 2: (1, 2, 3, 4), 3: (1, 2), 7: (), 25: (1, 2, 3, 4, 5), 44: (1, 2), 65: (1, 2)}
 
+ONE: Final[list[tuple[int, ...]]] = [(register,) for register in range(16)]
+TWO: Final[list[list[tuple[int, ...]]]] = [[(first, second) for second in range(16)] for first in range(16)]
+
 Place = tuple[int, int]         # (index in the list or ENTRY - function, register)
 
 
@@ -41,24 +44,24 @@ def reads(s: Step) -> tuple[int, ...]:
     insn, kind = s.insn, s.insn.kind
     if kind in (ops.ALU64, ops.ALU32):
         if insn.op.imm or insn.op.fn == ops.NEG:
-            return () if insn.op.fn == ops.MOV else (insn.dst,)
-        return (insn.src,) if insn.op.fn == ops.MOV else both(insn.dst, insn.src)
+            return () if insn.op.fn == ops.MOV else ONE[insn.dst]
+        return ONE[insn.src] if insn.op.fn == ops.MOV else both(insn.dst, insn.src)
     if kind in (ops.JMP, ops.JMP32):
-        return (insn.dst,) if insn.op.imm else both(insn.dst, insn.src)
+        return ONE[insn.dst] if insn.op.imm else both(insn.dst, insn.src)
     if kind == ops.LDX:
         other = s.copy.target if s.copy is not None else s.slot if s.slot >= 0 else insn.src
         return both(insn.src, other)
     if kind in (ops.STX, ops.ATOMIC):
         return both(insn.dst, insn.src)
     if kind in (ops.ST, ops.END):
-        return (insn.dst,)
+        return ONE[insn.dst]
     if kind == ops.CALL:
         return ARGUMENTS.get(insn.imm, RESULT_AND_ARGUMENTS[1:])
     if kind == ops.CALL_LOCAL:
         return RESULT_AND_ARGUMENTS[1:]
     if kind == ops.LD_IND:
-        return (insn.src,)
-    return (0,) if kind == ops.EXIT else ()
+        return ONE[insn.src]
+    return ONE[0] if kind == ops.EXIT else ()
 
 
 def without_frame_pointer(registers: tuple[int, ...]) -> tuple[int, ...]:
@@ -66,14 +69,16 @@ def without_frame_pointer(registers: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def both(first: int, second: int) -> tuple[int, ...]:
-    return (first,) if first == second else (first, second)
+    if second >= len(ONE):                      # a slot
+        return first, second
+    return ONE[first] if first == second else TWO[first][second]
 
 
 def writes(s: Step) -> tuple[int, ...]:
     """The registers that this instruction defines, or the slot that it spills to."""
     kind = s.insn.kind
     if kind in (ops.ALU64, ops.ALU32, ops.END, ops.LDX, ops.LDDW):
-        return (s.insn.dst,)
+        return ONE[s.insn.dst]
     if kind in (ops.CALL, ops.CALL_LOCAL, ops.LD_ABS, ops.LD_IND):
         return RESULT_AND_ARGUMENTS
     return (s.slot,) if s.slot >= 0 else ()
