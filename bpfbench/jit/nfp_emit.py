@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final, final
 
 from bpfbench.jit import nfp_link
-from bpfbench.machine import nfp, nfp_assembler
+from bpfbench.machine import nfp, nfp_assembler, nfp_operands
 
 U32: Final = 0xFFFFFFFF
 PACKET_LENGTH: Final = "gprB_22"
@@ -46,7 +46,7 @@ def encode(text: str) -> int:
 def forget() -> None:
     """Assemble everything anew, as in a new process."""
     encode.cache_clear()
-    nfp_assembler.forget()
+    nfp_operands.forget()
 
 
 def a(register: int) -> str:

@@ -19,7 +19,7 @@ from bpfbench.isa.codec import decode
 from bpfbench.isa.text import format_insn
 from bpfbench.jit import nfp_emit
 from bpfbench.jit.compile import compile_program
-from bpfbench.machine.nfp_assembler import Operand, operand, place
+from bpfbench.machine.nfp_operands import Operand, operand, place
 
 # A slot of eight bytes -----------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ def _operands_attempt(answer: Any, case: Any) -> Plain:
         return _operands(answer, case["left"], case["right"]) or REFUSED
     nfp_emit.forget()
     try:
-        return inside("bpfbench.machine.nfp_assembler.place", _place_step(answer), lambda: firmware(case["program"]))
+        return inside("bpfbench.machine.nfp_operands.place", _place_step(answer), lambda: firmware(case["program"]))
     finally:
         nfp_emit.forget()
 
@@ -290,7 +290,7 @@ EXERCISES: Final = [
                        ("a constant is marked by 0x300", as_if(_operands_attempt, _placed(marked=False))),
                        ("two operands of the same kind cannot be read at once",
                         as_if(_operands_attempt, _placed(refuses=False)))),
-             seals=("bpfbench.machine.nfp_assembler.place", "bpfbench.machine.nfp_assembler._alu", *_SEALED)),
+             seals=("bpfbench.machine.nfp_operands.place", *_SEALED)),
     Exercise("dwarf-numbers", "leb128", "Numbers of any length", 2, 3, "24 debugging JITed code", "61",
              public=leb_cases(Random(47)), more=leb_cases, attempt=_leb_attempt, expected=_leb_expected, draw=draw_leb,
              mistakes=(("the last byte's bit 6 is the sign: 64 needs a second byte, or it would be read as -64",

@@ -11,6 +11,7 @@ from bpfbench.course.exercises.support import first_difference, marked_listing, 
 from bpfbench.course.plug import plugged
 from bpfbench.jit.nfp import OWN, compile_nfp
 from bpfbench.nfp import memcpy, width32
+from bpfbench.nfp.defuse import UNKNOWN
 from bpfbench.nfp.gather import gather
 from bpfbench.nfp.notes import Note, Step, steps_of
 
@@ -152,6 +153,7 @@ def draw_join(case: Any, wanted: Plain, got: Plain) -> str:
 
 # Dead upper halves ---------------------------------------------------------------------------------------------------
 
+SOME_USE: Final = 0             # what a pass asks for is not which use needs a definition, but whether any does
 KINDS: Final = {width32.NEVER: "never", width32.RESULT: "result", width32.ALWAYS: "always"}
 Place = tuple[int, int]
 
@@ -169,8 +171,10 @@ def _kinds(width: Any) -> dict[Place, str]:
 
 def _propagate_step(answer: Any, seen: list[set[Place]]) -> Any:
     def step(self: Any) -> None:
-        self.needed = _places(answer(_kinds(self), {use: list(d) for use, d in self.chains.definitions_of.items()}))
-        seen.append(self.needed)
+        needed = _places(answer(_kinds(self), {use: list(d) for use, d in self.chains.definitions_of.items()}))
+        for number, place in enumerate(zip(self.chains.site, self.chains.register)):
+            self.asked_by[number] = SOME_USE if place in needed else UNKNOWN
+        seen.append(needed)
 
     return step
 
