@@ -110,7 +110,7 @@ def generation() -> list[Row]:
     for target in (*TARGETS, NFP):
         found = codegen.measure(target)
         rows.append(Row("code generation", target, "microseconds per instruction", list(found.items()),
-                        [(n, us * n) for n, us in found.items()]))
+                        [(n, 1e-6 * us * n) for n, us in found.items()]))
     return rows
 
 

@@ -122,7 +122,7 @@ def panels(rows: list[Row], path: Path) -> bool:
 def draw(axis: Any, rows: list[Row], title: str) -> None:
     for row in rows:
         axis.plot(*zip(*row.seconds), marker="o", markersize=3, label=row.case)
-    axis.set(xscale="log", yscale="log", xlabel="instructions", ylabel="time", title=title)
+    axis.set(xscale="log", yscale="log", xlabel="instructions", ylabel="seconds", title=title)
     axis.grid(True, alpha=0.3)
     axis.legend(fontsize=7)
 
