@@ -27,6 +27,7 @@ from bpfbench.dynlink.module import Module
 from bpfbench.dynlink.static import link_static
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
+from bpfbench.elf.btf_ext import CORE_RECORD, FUNCTION_RECORD, LINE_RECORD, to_section
 from bpfbench.elf.btf_types import BtfType, Param
 from bpfbench.elf.loader import load
 from bpfbench.elf.relocs import R_BPF_64_32
@@ -161,16 +162,14 @@ class _Made:
                 externs[callee] = writer.symbol(callee, 0)
             writer.relocation(code, 8 * slot, externs[callee], R_BPF_64_32)
         writer.section("license", self.license.encode() + b"\0", flags=3, align=1)
-        table = struct.pack("<III", 8, self.btf.intern(self.section), len(self.functions))
-        table += b"".join(struct.pack("<II", 8 * start, type) for _, start, _, type in self.functions)
         file = self.btf.intern(f"<{self.what}>")
-        lines = struct.pack("<III", 16, self.btf.intern(self.section), len(self.functions))
-        lines += b"".join(struct.pack("<IIII", 8 * start, file, self.btf.intern(name), 1 << 10)
-                          for name, start, _, _ in self.functions)
-        end = len(table) + len(lines)
-        header = struct.pack("<HBBIIIIIII", b.MAGIC, 1, 0, 32, 0, len(table), len(table), len(lines), end, 0)
+        types = b"".join(struct.pack("<II", 8 * start, type) for _, start, _, type in self.functions)
+        lines = b"".join(struct.pack("<IIII", 8 * start, file, self.btf.intern(name), 1 << 10)
+                         for name, start, _, _ in self.functions)
+        ext = to_section(self.btf, [(FUNCTION_RECORD, {self.section: types}), (LINE_RECORD, {self.section: lines}),
+                                    (CORE_RECORD, {})])
         writer.section(".BTF", self.btf.to_bytes(), align=4)
-        writer.section(".BTF.ext", header + table + lines, align=4)
+        writer.section(".BTF.ext", ext, align=4)
         return writer.to_bytes()
 
 

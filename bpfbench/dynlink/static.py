@@ -30,7 +30,7 @@ from bpfbench.dynlink.merge_btf import append, deduplicate
 from bpfbench.dynlink.prototype import prototype_text, same_type
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
-from bpfbench.elf.btf_ext import BtfExt
+from bpfbench.elf.btf_ext import CORE_RECORD, FUNCTION_RECORD, LINE_RECORD, BtfExt, to_section
 from bpfbench.elf.elf import ElfFile, Section, Symbol
 from bpfbench.elf.loader import read_file
 from bpfbench.elf.relocs import R_BPF_64_32, R_BPF_64_64, R_BPF_64_ABS32, R_BPF_64_ABS64
@@ -355,24 +355,13 @@ class StaticLinker:
 
     def _ext(self, btf: Btf, moved: dict[int, int]) -> bytes:
         order = ">" if self.order else "<"
-        functions = {n: [struct.pack(order + "II", at, moved[id]) for at, id in sorted(rows)]
+        functions = {n: b"".join(struct.pack(order + "II", at, moved[id]) for at, id in sorted(rows))
                      for n, rows in self.functions.items()}
-        lines = {n: [struct.pack(order + "IIII", at, btf.intern(file), btf.intern(text), place)
-                     for at, file, text, place in sorted(rows)] for n, rows in self.lines.items()}
-        core = {n: [struct.pack(order + "IIII", at, moved[id], btf.intern(access), kind)
-                    for at, id, access, kind in sorted(rows)] for n, rows in self.core.items()}
-        tables = [_table(order, width, rows, btf) for width, rows in ((8, functions), (16, lines), (16, core))]
-        at, header = 0, b""
-        for table in tables:
-            header += struct.pack(order + "II", at, len(table))
-            at += len(table)
-        return struct.pack(order + "HBBI", b.MAGIC, 1, 0, 32) + header + b"".join(tables)
-
-
-def _table(order: str, width: int, sections: dict[str, list[bytes]], btf: Btf) -> bytes:
-    out = b"".join(struct.pack(order + "II", btf.intern(name), len(rows)) + b"".join(rows)
-                   for name, rows in sections.items() if rows)
-    return struct.pack(order + "I", width) + out if out else b""
+        lines = {n: b"".join(struct.pack(order + "IIII", at, btf.intern(file), btf.intern(text), place)
+                             for at, file, text, place in sorted(rows)) for n, rows in self.lines.items()}
+        core = {n: b"".join(struct.pack(order + "IIII", at, moved[id], btf.intern(access), kind)
+                            for at, id, access, kind in sorted(rows)) for n, rows in self.core.items()}
+        return to_section(btf, [(FUNCTION_RECORD, functions), (LINE_RECORD, lines), (CORE_RECORD, core)], order)
 
 
 def _shift(raw: bytearray, at: int, kind: int, moved: int, order: str) -> None:

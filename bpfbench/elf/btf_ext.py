@@ -16,13 +16,20 @@ Kernel: Documentation/bpf/btf.rst section 4.2; include/uapi/linux/bpf.h (bpf_fun
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from bpfbench.elf.btf import Btf
+from bpfbench.elf.btf_types import MAGIC
 from bpfbench.errors import BtfError, Where
 
-#         table           smallest record
-_TABLES: Final = (("func_info", 8), ("line_info", 16), ("core_relo", 16))
+#: Bytes of a record; a file may say that its own are larger.
+FUNCTION_RECORD: Final = 8
+LINE_RECORD: Final = 16
+CORE_RECORD: Final = 16
+_TABLES: Final = (("func_info", FUNCTION_RECORD), ("line_info", LINE_RECORD), ("core_relo", CORE_RECORD))
+#: Bytes of a record, and the records by name of the code section.
+Table = tuple[int, Mapping[str, bytes]]
 
 
 @final
@@ -130,3 +137,29 @@ class BtfExt:
         else:
             access = self._btf.string(words[2], at)
             self.relocations.setdefault(section, []).append(CoreRelocation(offset, words[1], access, words[3]))
+
+
+def to_section(btf: Btf, tables: Sequence[Table], order: str = "<") -> bytes:
+    """The bytes of a `.BTF.ext` with these tables: func_info, line_info and, if there is a third, core_relo.
+
+    Names of code sections go into the strings of `btf`, so that has to be written afterwards.  `order` as in `struct`.
+
+    >>> btf = Btf()
+    >>> raw = to_section(btf, [(FUNCTION_RECORD, {"xdp": struct.pack("<II", 0, 7)}), (LINE_RECORD, {})])
+    >>> BtfExt(raw, btf).functions
+    {'xdp': [(0, 7)]}
+    """
+    made = [_grouped(btf, width, records, order) for width, records in tables]
+    header = struct.pack(order + "HBBI", MAGIC, 1, 0, 8 + 8 * len(made))
+    at = 0
+    for table in made:
+        header += struct.pack(order + "II", at, len(table))
+        at += len(table)
+    return header + b"".join(made)
+
+
+def _grouped(btf: Btf, width: int, records: Mapping[str, bytes], order: str) -> bytes:
+    """One table; without records it is empty."""
+    groups = b"".join(struct.pack(order + "II", btf.intern(name), len(raw) // width) + raw
+                      for name, raw in records.items() if raw)
+    return struct.pack(order + "I", width) + groups if groups else b""

@@ -17,6 +17,7 @@ from typing import Final, final
 
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
+from bpfbench.elf.btf_ext import FUNCTION_RECORD, LINE_RECORD, to_section
 from bpfbench.elf.btf_types import BtfType, Member, SecVar
 from bpfbench.elf.relocs import R_BPF_64_32, R_BPF_64_64, R_BPF_64_ABS64
 from bpfbench.elf.sections import SECTION_RULES
@@ -283,14 +284,5 @@ class _Emitter:
 
     def _ext(self) -> bytes:
         """`.BTF.ext`: function and line records by section."""
-        functions = self._table(8, {name: code.functions for name, code in self.code.items()})
-        lines = self._table(16, {name: code.lines for name, code in self.code.items()})
-        header = struct.pack("<HBBIIIII", b.MAGIC, 1, 0, 24, 0, len(functions), len(functions), len(lines))
-        return header + functions + lines
-
-    def _table(self, width: int, records: dict[str, bytes]) -> bytes:
-        out = b""
-        for name, raw in records.items():
-            if raw:
-                out += struct.pack("<II", self.btf.intern(name), len(raw) // width) + raw
-        return struct.pack("<I", width) + out if out else b""
+        return to_section(self.btf, [(FUNCTION_RECORD, {name: code.functions for name, code in self.code.items()}),
+                                     (LINE_RECORD, {name: code.lines for name, code in self.code.items()})])

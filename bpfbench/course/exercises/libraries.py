@@ -18,6 +18,7 @@ from bpfbench.dynlink import Module, Process, engines, start
 from bpfbench.dynlink.forms import Loaded, insn
 from bpfbench.elf import btf_types as b
 from bpfbench.elf.btf import Btf
+from bpfbench.elf.btf_ext import FUNCTION_RECORD, LINE_RECORD, to_section
 from bpfbench.elf.relocs import R_BPF_64_32
 from bpfbench.elf.writer import Writer
 from bpfbench.errors import DynlinkError
@@ -35,13 +36,10 @@ assert engines                       # imported on first use otherwise, when a s
 
 def _functions_table(btf: Btf, section: str, functions: list[tuple[int, int]]) -> bytes:
     """`.BTF.ext` with a type for the function at each byte, and a line each."""
-    at = btf.intern(section)
-    table = struct.pack("<III", 8, at, len(functions)) + b"".join(struct.pack("<II", *row) for row in functions)
+    types = b"".join(struct.pack("<II", *row) for row in functions)
     file, text = btf.intern("module.c"), btf.intern("a function")
-    lines = struct.pack("<III", 16, at, len(functions))
-    lines += b"".join(struct.pack("<IIII", start, file, text, 1 << 10) for start, _ in functions)
-    sizes = (0, len(table), len(table), len(lines), len(table) + len(lines), 0)
-    return struct.pack("<HBBIIIIIII", b.MAGIC, 1, 0, 32, *sizes) + table + lines
+    lines = b"".join(struct.pack("<IIII", start, file, text, 1 << 10) for start, _ in functions)
+    return to_section(btf, [(FUNCTION_RECORD, {section: types}), (LINE_RECORD, {section: lines})])
 
 
 class _Types:
