@@ -112,7 +112,7 @@ class Code:
     )  # fmt: skip
 
     def __init__(
-        self, target: str, kernel: str, machine: Machine, buffers: list[Assembler], functions: list[Region],
+        self, target: str, kernel: str, machine: Machine, buffers: list[Assembler], image: bytes, functions: list[Region],
         spans: list[Span], relocations: list[Relocation], source: list[Instruction | None], verified: bool,
     ) -> None:  # fmt: skip
         self.target = target
@@ -125,7 +125,7 @@ class Code:
         self.relocations = relocations
         self.source = source
         self.verified = verified
-        self.bytes = b"".join([buffer.bytes() for buffer in buffers])
+        self.bytes = image
         self.linkage: object = None             # a link.Linkage: the rounds in which functions were linked
 
     @property

@@ -130,8 +130,10 @@ def join(
         relocations += sorted(t.relocations, key=lambda r: r.offset)
         regions.append(Region(f, start, t.asm.here, t.layout, t.sizes))
         start += t.asm.here
-    buffers = [t.asm for t in targets]
-    code = Code(targets[0].name, kernel, targets[0].machine, buffers, regions, all_spans, relocations, source, verified)
+    buffers, image = [t.asm for t in targets], b"".join(linkage.rounds[-1].images)
+    code = Code(
+        targets[0].name, kernel, targets[0].machine, buffers, image, regions, all_spans, relocations, source, verified
+    )
     code.linkage = linkage
     return code
 

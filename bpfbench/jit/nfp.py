@@ -181,7 +181,7 @@ class NfpCode:
         self.offsets = generator.offsets
         self.machine = Machine("nfp", [], {}, 8)
         self._generator = generator
-        self._spans: list[Span] = []
+        self._spans: list[Span] | None = None
         self._relocations: list[Relocation] | None = None
         self.functions = regions_of(generator)
         self.placed: list[object] = []
@@ -190,7 +190,7 @@ class NfpCode:
     @property
     def spans(self) -> list[Span]:
         """Which words came from which slot; put together for who asks, as the rows are."""
-        if not self._spans:
+        if self._spans is None:
             self._spans = spans_of(self._generator)
         return self._spans
 

@@ -15,6 +15,7 @@ from typing import Final, final
 
 from bpfbench.jit import nfp_link
 from bpfbench.machine import nfp, nfp_assembler, nfp_operands
+from bpfbench.machine.nfp_assembler import HALF_WORD, immed
 
 U32: Final = 0xFFFFFFFF
 PACKET_LENGTH: Final = "gprB_22"
@@ -28,7 +29,6 @@ NAMES_B: Final = [f"gprB_{register}" for register in range(32)]
 NAMES_BOTH: Final = [f"gprX_{register}" for register in range(32)]
 CONSTANTS: Final = [f"{value:#x}" for value in range(256)]
 IN_BANK_A: Final[dict[str, str]] = dict(zip(NAMES_BOTH, NAMES_A))
-HALF_WORD: Final = 2            # the width of an immediate that leaves the other half as it is
 ADDRESS: Final = nfp.FORMAT["br"].fields["addr"]        # where every branch has it
 ADDRESS_BITS: Final[int] = ADDRESS.put(nfp.CODE_STORE - 1)
 NOP: Final[int] = nfp_assembler.assemble("nop")
@@ -139,10 +139,10 @@ class Writer:
             field = value ^ invert
             for shift in (0, 8, 16):
                 if field & ~(0xFFFF << shift) & U32 == 0:
-                    self.words.append(nfp_assembler.immed(register, field >> shift, shift, invert != 0, 0, both_banks))
+                    self.words.append(immed(register, field >> shift, shift, invert != 0, both_banks=both_banks))
                     return
-        self.words.append(nfp_assembler.immed(register, value & 0xFFFF, 0, False, 0, both_banks))
-        self.words.append(nfp_assembler.immed(register, value >> 16, 16, False, HALF_WORD, both_banks))
+        self.words.append(immed(register, value & 0xFFFF, both_banks=both_banks))
+        self.words.append(immed(register, value >> 16, 16, width=HALF_WORD, both_banks=both_banks))
 
     def operand(self, value: int, temp: str = TEMP_B, limit: int = 255) -> str:
         """A constant as an operand: inline when small, else loaded into `temp`."""

@@ -61,7 +61,7 @@ def load(g: Generator, s: Step) -> None:
         base, off = map_address(g.w, 2 * s.insn.src, g.w.short(s.insn.off))
         fetch(g, s, f"{off}, <<8", base)
     elif s.note.ptr == "stack":
-        stack(g, s, s.insn.dst, s.insn.src, load_slice)
+        stack(g, s, s.insn.dst, s.insn.src)
     else:
         raise g.unsupported(s, f"load through a pointer of class '{s.note.ptr or 'unknown'}'")
 
@@ -80,7 +80,7 @@ def store(g: Generator, s: Step) -> None:
                 transfer_constant(g, xfer(word), insn.imm >> 32 * word & U32)
         w.command("write8_swap", a(2 * insn.dst), off, size)
     elif s.note.ptr == "stack" and insn.kind == ops.STX:
-        stack(g, s, insn.src, insn.dst, store_slice)
+        stack(g, s, insn.src, insn.dst)
     else:
         raise g.unsupported(s, f"store through a pointer of class '{s.note.ptr or 'unknown'}'")
 
@@ -256,7 +256,7 @@ def point(g: Generator, s: Step, off: int, pointer: int) -> tuple[bool, bool, in
     return True, True, off % 4
 
 
-def stack(g: Generator, s: Step, register: int, pointer: int, move: object) -> None:
+def stack(g: Generator, s: Step, register: int, pointer: int) -> None:
     """Slice by slice: no slice crosses a word of the register pair or of local memory."""
     w, size = g.w, s.width
     third, steps, off = point(g, s, g.depth + s.insn.off + s.note.off, pointer)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from bpfbench.elf.btf_types import HEADER_LEN, MAGIC
+
 
 def raw_btf(words: list[int], strings: bytes) -> bytes:
     """A BTF blob of a type section (32-bit words) and a string section."""
     types = struct.pack(f"<{len(words)}I", *words)
-    return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+    return struct.pack("<HBBIIIII", MAGIC, 1, 0, HEADER_LEN, 0, len(types), len(types), len(strings)) + types + strings
 
 
 _EXTRA_WORDS: Final = {1: (1, 0), 3: (3, 0), 4: (0, 3), 5: (0, 3), 6: (0, 2), 13: (0, 2), 14: (1, 0), 15: (0, 3),
@@ -22,11 +24,11 @@ _EXTRA_WORDS: Final = {1: (1, 0), 3: (3, 0), 4: (0, 3), 5: (0, 3), 6: (0, 2), 13
 def first_types(btf: bytes, count: int) -> bytes:
     """The BTF blob with its first `count` types only: a kernel refuses a blob for any type that it cannot place."""
     size = struct.unpack_from("<I", btf, 12)[0]
-    words = struct.unpack_from(f"<{size // 4}I", btf, 24)
+    words = struct.unpack_from(f"<{size // 4}I", btf, HEADER_LEN)
     at = 0
     for _ in range(count):
         if at + 3 > len(words):
             return btf
         fixed, each = _EXTRA_WORDS.get(words[at + 1] >> 24 & 31, (0, 0))
         at += 3 + fixed + each * (words[at + 1] & 0xFFFF)
-    return raw_btf(list(words[:at]), btf[24 + size:])
+    return raw_btf(list(words[:at]), btf[HEADER_LEN + size:])

@@ -68,11 +68,6 @@ class Format:
     def unpack(self, word: int) -> dict[str, int]:
         return {name: field.get(word) for name, field in self.fields.items()}
 
-    def replace(self, word: int, name: str, value: int) -> int:
-        """The word with another value in one field."""
-        field = self.fields[name]
-        return word & ~field.put((1 << field.width + (field.extra >= 0)) - 1) | field.put(value)
-
     def pack(self, **values: int) -> int:
         word = self.match
         for name, value in values.items():

@@ -14,7 +14,7 @@ from typing import Final
 
 from bpfbench.errors import MachineError
 from bpfbench.machine import nfp
-from bpfbench.machine.nfp_operands import CONSTANT, NOWHERE, Operand, destination, number, operand, place, restricted
+from bpfbench.machine.nfp_operands import CONSTANT, Operand, destination, number, operand, place, restricted
 
 ALU_CODE: Final = {name: code for code, name in nfp.ALU_OPS.items()}
 CONDITION_CODE: Final = {name: code for code, name in nfp.CONDITIONS.items()} | {"bhs": 4, "blo": 5}
@@ -38,11 +38,13 @@ IMMED_INVERTED: Final = IMMED.fields["inv"].put(1)
 BOTH_BANKS: Final = ALU.fields["wr_ab"].put(1)          # these are where they are in every format
 SRC_HIGH: Final = ALU.fields["src_lm"].low
 DST_HIGH: Final = ALU.fields["dst_lm"].low
+BYTE: Final = 1                                         # widths of an immediate that leaves the rest as it is
+HALF_WORD: Final = 2
 LINE: Final = re.compile(r"([^\[\s]+)\[((?:[^\[\]]|\[\d+\])*)\]((?:, [^,\[]+(?:\[[^\]]*\])?)*)$")
 
 
-def place_as_given(left: Operand, right: Operand) -> None:
-    """The same for an instruction that cannot swap."""
+def keep_places(left: Operand, right: Operand) -> None:
+    """Refuse operands that would have to be swapped, for an instruction that cannot."""
     if place(left, right)[2]:
         raise MachineError(f"{left.text} and {right.text} are in each other's place and this instruction cannot swap them")
 
@@ -89,7 +91,7 @@ def alu(dst: str, left: str, op: str, right: str, both_banks: bool = False) -> i
 def immed(
     dst: str, value: int, shift: int = 0, inverted: bool = False, width: int = 0, both_banks: bool = False
 ) -> int:
-    """`immed[dst, value, <<shift]` without text: 16 bits or their complement; of `width` 1 a byte, of 2 a half-word.
+    """`immed[dst, value, <<shift]` without text: 16 bits or their complement, or of `width` BYTE or HALF_WORD less.
 
     >>> immed("gprA_0", 0x12, shift=8) == assemble("immed[gprA_0, 0x12, <<8]")
     True
@@ -126,8 +128,9 @@ def _immed(name: str, dst: str, value_text: str, shift: str, extra: dict[str, in
     value, inverted, width = number(value_text, 1 << 32), False, 0
     moved = int(shift[2:]) if shift else 0
     if name != "immed":
-        width, moved = (1, 8 * int(name[-1])) if name[-2] == "b" else (2, 16 * int(name[-1]))
-        if value >> (8 if width == 1 else 16):
+        width = BYTE if name[-2] == "b" else HALF_WORD
+        moved = 8 * width * int(name[-1])
+        if value >> 8 * width:
             raise MachineError(f"{value_text} does not fit {name}")
     elif value > 0xFFFF:
         value, inverted = value ^ 0xFFFFFFFF, True
@@ -165,7 +168,7 @@ def _mem(operands: list[str], extra: dict[str, int]) -> int:
     if "<<8" in operands:
         mode = 1 if left.kind == "B" or right.kind == "A" else 0
         left, right = (right, left) if mode else (left, right)
-    place_as_given(left, right)
+    keep_places(left, right)
     if left.high or right.high:
         raise MachineError(f"{left.text}, {right.text}: commands take local-memory pointers 0 and 1 only")
     return nfp.FORMAT["cmd"].pack(
@@ -173,23 +176,33 @@ def _mem(operands: list[str], extra: dict[str, int]) -> int:
     )
 
 
+def _return(name: str, operands: list[str], defer: int) -> int:
+    """rtn and jump: the address is in a register."""
+    source = operand(operands[0])
+    offset = number(operands[1], 1 << 17) if name == "jump" else 0
+    pair, in_b = (source.bits, CONSTANT | offset & 0xFF), source.kind == "B"
+    return nfp.FORMAT["br_alu"].pack(a=pair[in_b], b=pair[not in_b], hi=offset >> 8, defer=defer)
+
+
+def _test(name: str, operands: list[str], defer: int) -> int:
+    """Branches that look at a bit or at a byte of a register."""
+    source, target = operand(operands[0]), number(operands[-1], nfp.CODE_STORE)
+    byte = name in ("br=byte", "br!=byte")
+    wanted = operand(operands[2]) if byte else operand(str(number(operands[1], 32) + 1))
+    pair, in_b = (restricted(source, 256), restricted(wanted, 256)), source.kind == "B"
+    fields = {"a": pair[in_b], "b": pair[not in_b], "src_lm": source.high | wanted.high, "addr": target, "defer": defer}
+    if not byte:
+        return nfp.FORMAT["br_bit"].pack(set=int(name == "br_bset"), **fields)
+    fields |= {"byte": number(operands[1], 4), "i8": _i8(wanted), "eq": int(name == "br=byte")}
+    return nfp.FORMAT["br_byte"].pack(**fields)
+
+
 def _branch(name: str, operands: list[str], defer: int) -> int:
-    source = operand(operands[0]) if name in TESTING or name in RETURNING else NOWHERE
-    in_b = source.kind == "B"
     if name in RETURNING:
-        offset = number(operands[1], 1 << 17) if name == "jump" else 0
-        pair = (source.bits, CONSTANT | offset & 0xFF)
-        return nfp.FORMAT["br_alu"].pack(a=pair[in_b], b=pair[not in_b], hi=offset >> 8, defer=defer)
-    target = number(operands[-1], nfp.CODE_STORE)
+        return _return(name, operands, defer)
     if name in TESTING:
-        byte = name in ("br=byte", "br!=byte")
-        wanted = operand(operands[2]) if byte else operand(str(number(operands[1], 32) + 1))
-        pair = (restricted(source, 256), restricted(wanted, 256))
-        fields = {"a": pair[in_b], "b": pair[not in_b], "src_lm": source.high | wanted.high}
-        if not byte:
-            return nfp.FORMAT["br_bit"].pack(addr=target, defer=defer, set=int(name == "br_bset"), **fields)
-        fields |= {"byte": number(operands[1], 4), "i8": _i8(wanted), "eq": int(name == "br=byte")}
-        return nfp.FORMAT["br_byte"].pack(addr=target, defer=defer, **fields)
+        return _test(name, operands, defer)
+    target = number(operands[-1], nfp.CODE_STORE)
     css = number(operands[0], 16) if len(operands) > 1 else 2
     pip = int(len(operands) == 1 and name != "br")
     return nfp.FORMAT["br"].pack(cond=CONDITION_CODE[name], pip=pip, css=css, addr=target, defer=defer)

@@ -33,6 +33,7 @@ RESULT_AND_ARGUMENTS: Final = (0, 1, 2, 3, 4, 5)
 #  helper -> the registers that it reads (the firmware's, or the code that stands for it)
 ARGUMENTS: Final = {1: (1, 2), 2: (1, 2, 3, 4), 3: (1, 2), 7: (), 25: (1, 2, 3, 4, 5), 44: (1, 2), 65: (1, 2)}
 
+#: One and two registers, which would otherwise be put into a tuple for each instruction.
 ONE: Final[list[tuple[int, ...]]] = [(register,) for register in range(16)]
 TWO: Final[list[list[tuple[int, ...]]]] = [[(first, second) for second in range(16)] for first in range(16)]
 
@@ -223,7 +224,7 @@ class Chains:
     def _link(self, before: list[int]) -> None:
         passed = self._entered()
         for block, (start, end) in enumerate(self.graph.blocks):
-            here = [UNKNOWN] * self.places     # by register: its definitions, as bits
+            here = [UNKNOWN] * self.places          # by register: its definitions, as bits
             for at in range(start, end):
                 self._facts_at.append(len(self._facts))
                 for r in self.graph.read[at]:
