@@ -12,7 +12,7 @@ from bpfbench.elf.btf_types import HEADER_LEN, MAGIC
 
 
 def raw_btf(words: list[int], strings: bytes) -> bytes:
-    """A BTF blob of a type section (32-bit words) and a string section."""
+    """A little-endian BTF blob of a type section (32-bit words) and a string section (bytes, each string ended by 0)."""
     types = struct.pack(f"<{len(words)}I", *words)
     return struct.pack("<HBBIIIII", MAGIC, 1, 0, HEADER_LEN, 0, len(types), len(types), len(strings)) + types + strings
 

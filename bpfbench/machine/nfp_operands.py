@@ -44,7 +44,11 @@ _known: dict[str, Operand] = {}
 
 
 def operand(text: str) -> Operand:
-    """What an operand's text says; there are few, so each is read once."""
+    """What an operand's text says; MachineError names one that says nothing.  There are few, so each is read once.
+
+    >>> operand("gprB_4").kind, operand("0x7").bits == CONSTANT | 7
+    ('B', True)
+    """
     found = _known.get(text)
     if found is None:
         if len(_known) >= OPERANDS:
@@ -89,7 +93,7 @@ def _local(text: str) -> Operand:
 
 
 def destination(text: str) -> Operand:
-    """The same as a destination: nothing is written as a constant is read."""
+    """The same as a destination: "--" has the bits of a constant there, and a constant is refused with a MachineError."""
     found = operand(text)
     if found.kind == "const":
         raise MachineError(f"{text}: a constant cannot be written")
@@ -97,6 +101,7 @@ def destination(text: str) -> Operand:
 
 
 def number(text: str, limit: int) -> int:
+    """A number of an instruction's text, below `limit`; else a MachineError.  A dot before it is an address's."""
     try:
         value = int(text.removeprefix("."), 0)
     except ValueError:
@@ -107,7 +112,10 @@ def number(text: str, limit: int) -> int:
 
 
 def restricted(source: Operand, limit: int = 128) -> int:
-    """Eight bits, made of the ten; of a constant of eight bits the topmost is left to the instruction."""
+    """Eight bits, made of the ten; of a constant of eight bits (`limit` 256) the topmost is left to the instruction.
+
+    MachineError names an operand that does not fit: other registers, and local memory beyond the eighth word or stepping.
+    """
     kind, bits = source.kind, source.bits
     if kind == "none":
         return 0x20 if bits else 0
@@ -128,7 +136,12 @@ def restricted(source: Operand, limit: int = 128) -> int:
 
 
 def place(left: Operand, right: Operand) -> tuple[Operand, Operand, bool]:
-    """(operand of field A, operand of field B, are they swapped)."""
+    """(operand of field A, operand of field B, are they swapped); MachineError where both are of one kind.
+
+    >>> a, b, swapped = place(operand("0x7"), operand("gprA_2"))
+    >>> a.text, b.text, swapped
+    ('gprA_2', '0x7', True)
+    """
     if left.kind == right.kind != "none":
         raise MachineError(f"{left.text} and {right.text} are of the same kind: one instruction reads one of each")
     if left.kind == "B" or right.kind == "A":

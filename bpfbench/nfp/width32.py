@@ -216,6 +216,7 @@ class Width:
 
     @property
     def because(self) -> dict[Place, Place]:
+        """From each needed definition to the use that asked for it first."""
         if not self._because:
             for at, register, use in zip(self.chains.site, self.chains.register, self.asked_by):
                 if use != UNKNOWN:
@@ -224,6 +225,7 @@ class Width:
 
     @property
     def needed(self) -> set[Place]:
+        """Definitions whose upper half somebody reads."""
         return set(self.because)
 
     @property
